@@ -1,0 +1,40 @@
+# What people run: make demo, make test, make lint. On a machine with Rust, make, a C compiler and apt the rest is
+# installed as it is needed.
+
+CARGO ?= cargo
+
+.PHONY: demo test lint bench soak setup release
+
+demo: setup
+	$(CARGO) run --release --quiet -- demo
+
+test: setup
+	$(CARGO) test --all-targets
+	$(CARGO) test --doc
+
+lint: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+
+release: setup
+	$(CARGO) build --release
+
+# Instruction by instruction: what the pieces cost (criterion).
+bench: setup
+	$(CARGO) bench
+
+# The long forms of tests that run short in `make test`.
+soak: setup
+	ONEDOOR_SOAK=1 $(CARGO) test --release --test it -- soak
+
+# cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use.
+setup:
+	@for tool in cmake cc curl; do \
+	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing what is missing:$$missing"; \
+	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl >/dev/null; \
+	fi

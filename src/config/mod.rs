@@ -1,0 +1,52 @@
+//! The configuration: the shape of the file, its narrow values, and where each stands.
+//!
+//! [`Config::load`] reads a file and all that it includes into types that hold only what is valid by itself, or says
+//! everything that is wrong: each [`Problem`] with file, line, column and the keys that lead there. Whether names point
+//! at something, and whether routes are at odds, is for the snapshot to find; the [`Source`] tells it where they stand.
+//!
+//! ```text
+//! bytes ── yaml ──▸ Node ── env ──▸ Node ── include, Source ──▸ decode ──▸ Config
+//!                tree with places   ${NAME}                    serde, all problems at once
+//! ```
+//!
+//! Nothing here knows another module of the crate, and only `yaml` knows the YAML crate.
+
+mod problem;
+mod suggest;
+
+mod node;
+mod yaml;
+
+mod env;
+
+mod decode;
+mod value;
+
+mod listener;
+mod process;
+mod route;
+mod test;
+mod upstream;
+
+mod source;
+
+mod document;
+mod file;
+
+pub use decode::decode;
+pub use document::{Config, schema};
+pub use env::Lookup;
+pub use file::{Loaded, Refused};
+pub use listener::Listener;
+pub use node::Node;
+pub use problem::{Place, Problem, Severity};
+pub use process::{AccessLog, Log, Process};
+pub use route::{Condition, Defaults, Destination, Redirect, Respond, Route, To, WeightedDestination};
+pub use source::Source;
+pub use suggest::did_you_mean;
+pub use test::{Expect, Test};
+pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
+pub use value::{
+    AccessFormat, AccessTarget, EndpointAddress, HostPolicy, Limit, ListenAddress, LogLevel, Name, Network, OneOrMany,
+    Period, RawNode, Resolved, SecretText, Status, Threads, TrustedPeer, UpstreamUrl,
+};

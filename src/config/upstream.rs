@@ -1,0 +1,124 @@
+//! `upstreams`: named groups of endpoints that requests are passed on to.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use super::decode::by_shape;
+use super::value::{EndpointAddress, HostPolicy, Limit, Period};
+
+/// A named group of endpoints that serve the same thing.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// At least one, by turns in proportion to their weights.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(length(min = 1))]
+    pub endpoints: Vec<Endpoint>,
+    /// How long to wait for them.
+    #[serde(default)]
+    pub timeouts: UpstreamTimeouts,
+    /// The `Host` that is sent on: `client` (what the client sent), `endpoint` (its address) or a literal.
+    #[serde(default)]
+    pub host: HostPolicy,
+}
+
+/// One address of an upstream: `127.0.0.1:9101`, `users.internal:80`, `unix:/run/users.sock`, or
+/// `{address: …, weight: …}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: EndpointAddress,
+    /// Its share of the requests beside the others'; 0 takes it out of turn.
+    pub weight: u16,
+}
+
+/// How long to wait for an upstream.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamTimeouts {
+    /// For a connection to be made.
+    pub connect: Period,
+    /// The longest silence while a response is awaited or a body is under way, in either direction; `off` for none.
+    /// It alone bounds WebSockets, event streams and gRPC; everything else is bounded by the route's `timeout` too.
+    pub idle: Limit,
+    /// How long an unused connection is kept for the next request; `off` keeps none.
+    /// Keep it below the endpoint's own keep-alive time.
+    pub keepalive: Limit,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Period(Duration::from_secs(1)),
+            idle: Limit::After(Duration::from_secs(60)),
+            keepalive: Limit::After(Duration::from_secs(30)),
+        }
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Endpoint>, D::Error> {
+    let endpoints = Vec::deserialize(deserializer)?;
+    if endpoints.is_empty() {
+        return Err(D::Error::custom("the list is empty; it needs at least one endpoint, such as `[127.0.0.1:9101]`"));
+    }
+    Ok(endpoints)
+}
+
+/// An endpoint with settings of its own.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// Where it listens.
+    address: EndpointAddress,
+    /// Its share of the requests beside the others'; 0 takes it out of turn.
+    #[serde(default = "one")]
+    weight: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Endpoint;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an address such as `127.0.0.1:9101`, or a map such as `{address: 127.0.0.1:9101, weight: 3}`",
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Endpoint, E> {
+                Ok(Endpoint { address: text.parse().map_err(E::custom)?, weight: one() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Endpoint, A::Error> {
+                let Written { address, weight } = Written::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Endpoint { address, weight })
+            }
+        }
+
+        by_shape(deserializer, Shape)
+    }
+}
+
+impl JsonSchema for Endpoint {
+    fn schema_name() -> Cow<'static, str> {
+        "Endpoint".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let address = generator.subschema_for::<EndpointAddress>();
+        json_schema!({"anyOf": [address, Written::json_schema(generator)]})
+    }
+}

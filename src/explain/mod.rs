@@ -1,0 +1,243 @@
+//! What the door would do with a request, and why: the live proxy's own engine, asked on paper.
+
+mod trial;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, Version};
+use serde::Serialize;
+
+use crate::filter::Verdict;
+use crate::head::{Head, Headers};
+use crate::proxy::{self, Decision, Exchange, Fault, Incoming, Peer, Trace};
+use crate::snapshot::{Action, Snapshot};
+pub use trial::{Shortfall, try_all};
+
+/// A request on paper.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The method.
+    pub method: Method,
+    /// The target as it would stand in the request line: path and query, or an absolute URL.
+    pub target: String,
+    /// The headers. Without a `Host` the request is for `localhost`.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub peer: Peer,
+    /// The listener that it comes in by; the first of the file if none is named.
+    pub listener: Option<String>,
+}
+
+impl Question {
+    /// A request without headers from this machine.
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        Self {
+            method,
+            target: target.into(),
+            headers: HeaderMap::new(),
+            peer: Peer::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+            listener: None,
+        }
+    }
+}
+
+/// What the door would do, and why.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// Method and target as they were asked about.
+    pub request: String,
+    /// The normalised host.
+    pub host: Option<String>,
+    /// The path that is matched.
+    pub canonical: Option<String>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The route that wins.
+    pub route: Option<String>,
+    /// The status, where the door answers by itself.
+    pub status: Option<u16>,
+    /// The cause that the log would have, where something is refused.
+    pub cause: Option<&'static str>,
+    /// The story behind the cause.
+    pub detail: Option<String>,
+    /// The upstream that it goes to.
+    pub upstream: Option<String>,
+    /// The endpoint whose turn it would be in a door that has just started.
+    pub endpoint: Option<String>,
+    /// Where the route shares its requests out: all upstreams and their weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
+    /// Path and query as the upstream sees them; the canonical path where nothing goes on.
+    pub path: Option<String>,
+    /// The bound on the whole exchange, in milliseconds.
+    pub timeout_ms: Option<u128>,
+    /// Every filter of the route with what it says, in their order.
+    pub filters: Vec<Verdict>,
+    /// Headers as the upstream sees them, or of the door's own answer.
+    pub headers: Vec<(String, String)>,
+    /// The door's own answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Routes that came near, and the one condition that each failed.
+    pub near: Vec<Nearby>,
+}
+
+/// One part of a weighted `to`.
+#[derive(Debug, Serialize)]
+pub struct Share {
+    /// The upstream.
+    pub upstream: String,
+    /// Its weight.
+    pub weight: u16,
+}
+
+/// A route that came near.
+#[derive(Debug, Serialize)]
+pub struct Nearby {
+    /// Its name.
+    pub route: String,
+    /// The condition that it failed.
+    pub failed: String,
+}
+
+/// Asks the engine.
+pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanation {
+    let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
+    let listener = listener.or_else(|| snapshot.listeners().first()).map_or(Arc::from(""), |it| it.name.clone());
+    let mut headers = question.headers.clone();
+    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    let incoming = Incoming {
+        method: &question.method,
+        version: Version::HTTP_11,
+        target: &question.target,
+        headers: &headers,
+        mended: None,
+        peer: question.peer,
+    };
+    let mut exchange = Exchange::new(snapshot.clone(), listener);
+    let mut trace = Trace::default();
+    let decision = match proxy::route(&mut exchange, &incoming) {
+        Ok(()) => proxy::run(&mut exchange, &incoming, Some(&mut trace)).await,
+        Err(decision) => *decision,
+    };
+    let near = near(snapshot, &exchange, &incoming);
+    let mut explanation = understood(question, &exchange, trace, near);
+    match decision {
+        Decision::Forward => explanation.forwarded(&mut exchange, headers),
+        Decision::Reply(reply) => explanation.answered(&mut exchange, reply).await,
+        Decision::Refuse(fault) => {
+            let reply = exchange.fail(fault).reply();
+            explanation.answered(&mut exchange, reply).await;
+        }
+    }
+    explanation
+}
+
+fn understood(question: &Question, exchange: &Exchange, trace: Trace, near: Vec<Nearby>) -> Explanation {
+    let canonical = exchange.asked.path.as_ref().map(|path| path.canonical().to_owned());
+    Explanation {
+        request: format!("{} {}", question.method, question.target),
+        host: Some(exchange.asked.host.to_string()).filter(|host| !host.is_empty()),
+        canonical: canonical.clone(),
+        client: exchange.client.ip,
+        route: exchange.route.as_ref().map(|taken| taken.route.name.to_string()),
+        status: None,
+        cause: None,
+        detail: None,
+        upstream: None,
+        endpoint: None,
+        shares: shares(exchange),
+        path: canonical,
+        timeout_ms: exchange.timeout.map(|timeout| timeout.as_millis()),
+        filters: verdicts(exchange, trace),
+        headers: Vec::new(),
+        body: None,
+        near,
+    }
+}
+
+/// What each filter said, and that the others were not asked.
+fn verdicts(exchange: &Exchange, trace: Trace) -> Vec<Verdict> {
+    let links = exchange.route.as_ref().map_or(&[][..], |taken| taken.route.chain.links());
+    let silent = links.iter().skip(trace.verdicts.len()).map(|link| Verdict {
+        kind: link.kind,
+        verdict: "not reached".into(),
+        notes: Vec::new(),
+    });
+    let mut verdicts = trace.verdicts;
+    verdicts.extend(silent);
+    verdicts
+}
+
+fn shares(exchange: &Exchange) -> Vec<Share> {
+    match exchange.route.as_ref().map(|taken| &taken.route.action) {
+        Some(Action::Forward(forward)) if forward.targets.len() > 1 => forward
+            .targets
+            .iter()
+            .map(|target| Share { upstream: target.upstream.name().to_string(), weight: target.weight })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn near(snapshot: &Snapshot, exchange: &Exchange, incoming: &Incoming<'_>) -> Vec<Nearby> {
+    let Some(path) = exchange.asked.path.as_ref() else {
+        return Vec::new();
+    };
+    let head = Head {
+        method: incoming.method,
+        host: &exchange.asked.host,
+        path,
+        query: exchange.query(),
+        headers: incoming.headers as &dyn Headers,
+    };
+    let name = |route: usize| snapshot.routes().get(route).map_or(String::new(), |route| route.name.to_string());
+    snapshot
+        .table()
+        .near(&head)
+        .into_iter()
+        .map(|near| Nearby { route: name(near.route), failed: near.failed })
+        .collect()
+}
+
+impl Explanation {
+    /// The request as the upstream would see it.
+    fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
+        let Some(onward) = exchange.onward.as_mut() else { return };
+        onward.endpoint = onward.upstream.peek().cloned();
+        self.upstream = Some(onward.upstream.name().to_string());
+        self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
+        self.path = Some(onward.target.clone());
+        if onward.endpoint.is_none() {
+            self.status = Some(Fault::NoEndpoint.status());
+            self.cause = Some(Fault::NoEndpoint.cause());
+        }
+        proxy::to_upstream(exchange, &mut headers);
+        self.headers = listed(&headers);
+    }
+
+    /// The answer as the client would see it.
+    async fn answered(&mut self, exchange: &mut Exchange, reply: crate::filter::Reply) {
+        let answer = proxy::answer(exchange, reply).await;
+        let fault = exchange.answered.fault.as_ref();
+        let refused = exchange.answered.refused.as_ref();
+        self.status = Some(answer.status.as_u16());
+        self.cause = fault.map(Fault::cause).or(refused.map(|(cause, _)| *cause));
+        self.detail = fault.and_then(Fault::detail).or_else(|| refused.map(|(_, story)| story.clone()));
+        self.headers = listed(&answer.headers);
+        self.body = Some(String::from_utf8_lossy(&answer.body).into_owned()).filter(|body| !body.is_empty());
+    }
+}
+
+/// Headers for people, in the order of their names: a secret stays one.
+fn listed(headers: &HeaderMap) -> Vec<(String, String)> {
+    let shown = |value: &HeaderValue| match value.is_sensitive() {
+        true => "(secret)".to_owned(),
+        false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+    };
+    let mut list: Vec<_> = headers.iter().map(|(name, value)| (name.as_str().to_owned(), shown(value))).collect();
+    list.sort_by(|a, b| a.0.cmp(&b.0));
+    list
+}

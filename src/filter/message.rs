@@ -1,0 +1,85 @@
+//! What a filter sees of an exchange.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{Extensions, HeaderName, HeaderValue, StatusCode};
+
+use super::edit::Edits;
+use crate::head::{Head, Headers};
+
+/// Who is asking, as far as the connection and trusted proxies tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Client {
+    /// The client's address: the peer's own, or what a trusted proxy said of it. `None` for a peer on a Unix socket
+    /// of which no trusted proxy said more.
+    pub ip: Option<IpAddr>,
+    /// The other end of the connection; `None` on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Whether that other end is one of the listener's `trusted_proxies`.
+    pub trusted: bool,
+}
+
+/// What request and response of one exchange have in common.
+pub struct Subject<'a> {
+    /// Who is asking.
+    pub client: &'a Client,
+    /// The id that this exchange has in logs, error bodies and `x-request-id`.
+    pub request_id: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// What filters keep for the way back, by type.
+    pub kept: &'a mut Extensions,
+}
+
+/// A request on its way to the route's action.
+pub struct Request<'a> {
+    /// Its head, as the client sent it but for the canonical path and host.
+    pub head: Head<'a>,
+    /// Who asks, under which id, on which route.
+    pub subject: Subject<'a>,
+    /// Looks up a wildcard of the route's path: `{id}`, or `rest`.
+    pub param: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The changes that are made to the head when it goes on.
+    pub edits: &'a mut Edits,
+    /// What `explain` shows of this filter; `None` while nobody looks.
+    pub notes: Option<&'a mut Vec<String>>,
+}
+
+impl Request<'_> {
+    /// The first value of a header, as the filters before this one have left it.
+    pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
+        match self.edits.outcome(name) {
+            Some(outcome) => outcome.map(HeaderValue::as_bytes),
+            None => self.head.headers.get(name),
+        }
+    }
+
+    /// Says something for `explain`. The sentence is only made when somebody looks.
+    pub fn note(&mut self, sentence: impl FnOnce() -> String) {
+        if let Some(notes) = self.notes.as_deref_mut() {
+            notes.push(sentence());
+        }
+    }
+}
+
+/// A response on its way back to the client.
+pub struct Response<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, as they came from the upstream or the door.
+    pub headers: &'a dyn Headers,
+    /// Who asked, under which id, on which route.
+    pub subject: Subject<'a>,
+    /// The changes that are made to the head when it goes back.
+    pub edits: &'a mut Edits,
+}
+
+impl Response<'_> {
+    /// The first value of a header, as the filters before this one have left it.
+    pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
+        match self.edits.outcome(name) {
+            Some(outcome) => outcome.map(HeaderValue::as_bytes),
+            None => self.headers.get(name),
+        }
+    }
+}

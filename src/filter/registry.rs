@@ -1,0 +1,228 @@
+//! The kinds of filter that a file may name, and how each is made from its part of the file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+use super::Filter;
+use super::chain::{Link, OnError};
+use crate::config::{Node, Problem, Source, decode, did_you_mean};
+
+/// How a filter is made from its part of the file. Separate from [`Filter`] so that `dyn Filter` stays possible.
+pub trait Configure: Filter + Sized {
+    /// The word that names it in the file.
+    const KIND: &'static str;
+
+    /// Where in the chain it runs.
+    const STAGE: Stage = Stage::Custom;
+
+    /// Its settings. Use `#[serde(deny_unknown_fields)]`, so that a misspelt key is an error. Doc comments become
+    /// descriptions in the file's JSON Schema.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// Makes the filter, once for each place in the file that names it: everything that can be prepared or refused
+    /// before the first request is prepared or refused here.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, each problem with the key it is about. The file is then refused as a whole.
+    fn configure(config: Self::Config, env: &Env<'_>) -> std::result::Result<Self, Problems>;
+
+    /// The filter that a route has whose file does not mention this kind, if there is one; `off` removes it.
+    fn implied() -> Option<Self> {
+        None
+    }
+}
+
+/// Where in the chain a kind runs: the user names *what*, the gateway knows *when*. In the order of the variants;
+/// kinds of one stage run in the order in which they were registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Names the exchange.
+    RequestId,
+    /// Looks at the client's address only.
+    Address,
+    /// Everything that users add.
+    Custom,
+    /// Changes headers, when all who may refuse have been asked.
+    Headers,
+}
+
+/// What a filter may use while it is made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Env<'a> {
+    /// The route that names the filter, or `defaults`.
+    pub owner: &'a str,
+}
+
+/// What is wrong with a filter's settings: for each problem, the keys that lead to it and a sentence.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<(Vec<String>, String)>);
+
+impl Problems {
+    /// One more, at `path` below the filter's own key: `&["request", "set", "x-a"]`.
+    pub fn add(&mut self, path: &[&str], message: impl Into<String>) {
+        self.0.push((path.iter().map(|&key| key.to_owned()).collect(), message.into()));
+    }
+
+    /// `value` if nothing is wrong, else what is.
+    ///
+    /// # Errors
+    /// If there is at least one problem.
+    pub fn or<T>(self, value: T) -> std::result::Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl<S: Into<String>> From<S> for Problems {
+    fn from(message: S) -> Self {
+        Self(vec![(Vec::new(), message.into())])
+    }
+}
+
+/// The kinds of filter that a file may name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: Vec<Kind>,
+}
+
+#[derive(Clone)]
+struct Kind {
+    name: &'static str,
+    stage: Stage,
+    make: Make,
+    implied: fn() -> Option<Arc<dyn Filter>>,
+    schema: fn() -> Schema,
+}
+
+type Make = fn(&Node, &Source, &[&str], &Env<'_>) -> std::result::Result<Arc<dyn Filter>, Vec<Problem>>;
+
+impl Registry {
+    /// With one more kind.
+    ///
+    /// # Panics
+    /// If the kind's word is taken already or is `off`: two filters of one name are a mistake in the program, which
+    /// no file could mend.
+    #[must_use]
+    pub fn with<F: Configure>(mut self) -> Self {
+        assert!(
+            F::KIND != "off" && !self.kinds().any(|kind| kind == F::KIND),
+            "the filter kind `{}` is taken",
+            F::KIND
+        );
+        self.kinds.push(Kind {
+            name: F::KIND,
+            stage: F::STAGE,
+            make: make::<F>,
+            implied: || F::implied().map(|filter| Arc::new(filter) as Arc<dyn Filter>),
+            schema: || {
+                schemars::generate::SchemaSettings::draft2020_12()
+                    .with(|settings| settings.inline_subschemas = true)
+                    .into_generator()
+                    .into_root_schema_for::<F::Config>()
+            },
+        });
+        self.kinds.sort_by_key(|kind| kind.stage);
+        self
+    }
+
+    /// The kinds' words, in the order in which they run.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.kinds.iter().map(|kind| kind.name)
+    }
+
+    /// Where a kind runs among the others, if there is such a kind.
+    pub fn position(&self, kind: &str) -> Option<usize> {
+        self.kinds.iter().position(|known| known.name == kind)
+    }
+
+    /// The filters that routes have without asking for them, by kind.
+    pub fn implied(&self) -> impl Iterator<Item = Link> + '_ {
+        self.kinds.iter().filter_map(|kind| {
+            let filter = (kind.implied)()?;
+            Some(Link { kind: kind.name, filter, on_error: OnError::Closed })
+        })
+    }
+
+    /// The JSON Schema of each kind's settings.
+    pub fn schemas(&self) -> BTreeMap<String, Schema> {
+        self.kinds.iter().map(|kind| (kind.name.to_owned(), (kind.schema)())).collect()
+    }
+
+    /// What to say of a kind that is not among these.
+    pub fn unknown(&self, kind: &str) -> String {
+        let hint = did_you_mean(kind, self.kinds()).map(|near| format!(" did you mean `{near}`?")).unwrap_or_default();
+        let allowed: Vec<_> = self.kinds().map(|kind| format!("`{kind}`")).collect();
+        format!("there is no filter `{kind}`;{hint} allowed: {}", allowed.join(", "))
+    }
+
+    /// Makes a filter from its settings at `node`, which stands at `path` in the file.
+    ///
+    /// # Errors
+    /// Every problem with the settings, each with its place.
+    pub fn make(
+        &self,
+        kind: &str,
+        node: &Node,
+        source: &Source,
+        path: &[&str],
+    ) -> std::result::Result<Link, Vec<Problem>> {
+        let Some(known) = self.kinds.iter().find(|known| known.name == kind) else {
+            return Err(vec![source.problem_with_key(path, self.unknown(kind))]);
+        };
+        let mut problems = Vec::new();
+        let on_error = on_error(node, source, path, &mut problems);
+        let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
+        match (known.make)(node, source, path, &Env { owner }) {
+            Ok(filter) if problems.is_empty() => Ok(Link { kind: known.name, filter, on_error }),
+            Ok(_) => Err(problems),
+            Err(more) => {
+                problems.extend(more);
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// The key that every filter has besides its own.
+const ON_ERROR: &str = "on_error";
+
+fn on_error(node: &Node, source: &Source, path: &[&str], problems: &mut Vec<Problem>) -> OnError {
+    match node.get(ON_ERROR).map(Node::as_text) {
+        None | Some(Some("closed")) => OnError::Closed,
+        Some(Some("open")) => OnError::Open,
+        Some(_) => {
+            let path: Vec<&str> = path.iter().copied().chain([ON_ERROR]).collect();
+            problems.push(source.problem(
+                &path,
+                "expected `closed` (a filter that fails refuses the request) or `open` (the request goes on without it)",
+            ));
+            OnError::Closed
+        }
+    }
+}
+
+fn make<F: Configure>(
+    node: &Node,
+    source: &Source,
+    path: &[&str],
+    env: &Env<'_>,
+) -> std::result::Result<Arc<dyn Filter>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let Some(config) = decode::<F::Config>(node, path, &[ON_ERROR], &mut problems) else {
+        return Err(problems);
+    };
+    match F::configure(config, env) {
+        Ok(filter) if problems.is_empty() => Ok(Arc::new(filter)),
+        Ok(_) => Err(problems),
+        Err(Problems(more)) => {
+            problems.extend(more.into_iter().map(|(below, message)| {
+                let path: Vec<&str> = path.iter().copied().chain(below.iter().map(String::as_str)).collect();
+                source.problem(&path, message)
+            }));
+            Err(problems)
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `headers`: sets, adds, removes and lets through headers, of the request that goes on and of the response.
+//!
+//! ```yaml
+//! filters:
+//!   headers:
+//!     request:
+//!       set: {x-client-ip: "{client_ip}", authorization: {credential: users-token}}
+//!       remove: [x-internal, x-debug]
+//!       allow: [accept, accept-language, content-type]     # all others are dropped
+//!     response:
+//!       add: {vary: accept-encoding}
+//!       remove: [server, x-powered-by]
+//! ```
+//!
+//! Of one message, `allow` counts first, then `remove`, `set` and `add`. Values may hold `{client_ip}`,
+//! `{request_id}` and `{route}`; those of requests also `{host}`, `{method}` and `{path.NAME}`, a wildcard of the
+//! route's path. A value with a variable that has nothing to say (no such wildcard, no address) is not written.
+//! `{{` and `}}` are braces. Headers that belong to a message's framing or connection (`host`, `content-length`,
+//! `transfer-encoding`, `connection`, …) are the door's to write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::{Resolved, SecretText, did_you_mean};
+use crate::filter::{
+    Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
+    is_framing,
+};
+use crate::template::Template;
+
+/// Changes the headers of both heads.
+pub(super) struct Headers {
+    request: Vec<Change>,
+    response: Vec<Change>,
+}
+
+/// Changes of the headers of the request that goes on, and of the response.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    /// Of the request that goes on.
+    #[serde(default)]
+    request: Changes,
+    /// Of the response.
+    #[serde(default)]
+    response: Changes,
+}
+
+/// Changes of one message's headers.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Changes {
+    /// Only these go through.
+    allow: Option<Vec<String>>,
+    /// None of these.
+    remove: Vec<String>,
+    /// This value and no other.
+    set: BTreeMap<String, SecretText>,
+    /// This value besides any others.
+    add: BTreeMap<String, SecretText>,
+}
+
+enum Change {
+    Fixed(Edit),
+    Made { name: HeaderName, value: Template, add: bool },
+}
+
+/// The variables that a value may hold, of a request and of a response.
+const REQUEST_VARIABLES: &[&str] = &["client_ip", "request_id", "route", "host", "method"];
+const RESPONSE_VARIABLES: &[&str] = &["client_ip", "request_id", "route"];
+
+#[async_trait]
+impl Filter for Headers {
+    async fn request(&self, request: &mut Request<'_>) -> Result<Flow> {
+        for change in &self.request {
+            let (head, subject, param) = (request.head, &request.subject, request.param);
+            let unsaid = change.write(request.edits, &mut |variable| match variable {
+                "host" => Some(head.host.to_owned()),
+                "method" => Some(head.method.as_str().to_owned()),
+                _ => match variable.strip_prefix("path.") {
+                    Some(name) => param(name),
+                    None => of_subject(subject, variable),
+                },
+            })?;
+            if let Some(name) = unsaid {
+                request.note(|| format!("{name} is not written: a variable of its value has nothing to say"));
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    async fn response(&self, response: &mut Response<'_>) -> Result<()> {
+        for change in &self.response {
+            change.write(response.edits, &mut |variable| of_subject(&response.subject, variable))?;
+        }
+        Ok(())
+    }
+}
+
+fn of_subject(subject: &Subject<'_>, variable: &str) -> Option<String> {
+    match variable {
+        "client_ip" => subject.client.ip.map(|ip| ip.to_string()),
+        "request_id" => Some(subject.request_id.to_owned()),
+        "route" => Some(subject.route.to_owned()),
+        _ => None,
+    }
+}
+
+impl Change {
+    /// Adds this change to the list, or tells the header whose value could not be made.
+    fn write(
+        &self,
+        edits: &mut Edits,
+        variable: &mut dyn FnMut(&str) -> Option<String>,
+    ) -> Result<Option<&HeaderName>> {
+        match self {
+            Change::Fixed(edit) => edits.push(edit.clone()),
+            Change::Made { name, value, add } => {
+                let Some(text) = render(value, variable) else {
+                    return Ok(Some(name));
+                };
+                let value = HeaderValue::from_str(&text)
+                    .map_err(|_| format!("the value made for `{name}` holds bytes that no header can carry"))?;
+                if *add { edits.add(name.clone(), value) } else { edits.set(name.clone(), value) }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The text, unless a variable has nothing to say.
+fn render(template: &Template, variable: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
+    let mut complete = true;
+    let mut text = String::new();
+    template.render(&mut text, &mut |name, out| match variable(name) {
+        Some(value) => out.push_str(&value),
+        None => complete = false,
+    });
+    complete.then_some(text)
+}
+
+impl Configure for Headers {
+    const KIND: &'static str = "headers";
+    const STAGE: Stage = Stage::Headers;
+    type Config = Config;
+
+    fn configure(config: Config, _: &Env<'_>) -> std::result::Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let request = compile(config.request, "request", REQUEST_VARIABLES, &mut problems);
+        let response = compile(config.response, "response", RESPONSE_VARIABLES, &mut problems);
+        problems.or(Self { request, response })
+    }
+}
+
+fn compile(changes: Changes, message: &str, variables: &[&str], problems: &mut Problems) -> Vec<Change> {
+    let mut list = Vec::new();
+    if let Some(allow) = &changes.allow {
+        let names = names(allow, &[message, "allow"], problems);
+        list.push(Change::Fixed(Edit::Keep(Arc::from(names))));
+    }
+    list.extend(
+        names(&changes.remove, &[message, "remove"], problems).into_iter().map(|n| Change::Fixed(Edit::Remove(n))),
+    );
+    for (verb, values, add) in [("set", changes.set, false), ("add", changes.add, true)] {
+        for (name, value) in values {
+            let path = [message, verb, name.as_str()];
+            match (editable(&name), value_of(&value, variables)) {
+                (Ok(name), Ok(Value::Fixed(value))) => {
+                    list.push(Change::Fixed(if add { Edit::Add(name, value) } else { Edit::Set(name, value) }));
+                }
+                (Ok(name), Ok(Value::Made(value))) => list.push(Change::Made { name, value, add }),
+                (name, value) => {
+                    for message in [name.err(), value.err()].into_iter().flatten() {
+                        problems.add(&path, message);
+                    }
+                }
+            }
+        }
+    }
+    list
+}
+
+fn names(texts: &[String], path: &[&str], problems: &mut Problems) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match editable(text) {
+            Ok(name) => names.push(name),
+            Err(message) => {
+                let index = index.to_string();
+                let path: Vec<&str> = path.iter().copied().chain([index.as_str()]).collect();
+                problems.add(&path, message);
+            }
+        }
+    }
+    names
+}
+
+/// A header's name that a filter may change.
+pub(super) fn editable(text: &str) -> std::result::Result<HeaderName, String> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| format!("`{text}` is no header's name; allowed are letters, digits and -, e.g. x-user"))?;
+    if is_framing(&name) || HOP_BY_HOP.contains(&name.as_str()) {
+        return Err(format!(
+            "`{name}` belongs to the message's framing or connection, which the door writes itself{}",
+            if name == http::header::HOST { "; see the upstream's `host`" } else { "" }
+        ));
+    }
+    Ok(name)
+}
+
+/// Beside the framing: what concerns one connection only (RFC 9110, 7.6.1).
+const HOP_BY_HOP: &[&str] = &["keep-alive", "proxy-connection", "http2-settings"];
+
+enum Value {
+    Fixed(HeaderValue),
+    Made(Template),
+}
+
+fn value_of(text: &SecretText, variables: &[&str]) -> std::result::Result<Value, String> {
+    let unfit = |_| "holds a line break or another byte that no header can carry".to_owned();
+    match text.resolve()? {
+        Resolved::Secret(secret) => {
+            let mut value = HeaderValue::from_str(&secret).map_err(unfit)?;
+            value.set_sensitive(true);
+            Ok(Value::Fixed(value))
+        }
+        Resolved::Literal(text) => {
+            let template = Template::parse(&text).map_err(|problem| problem.to_string())?;
+            for variable in template.variables() {
+                if !known(variable, variables) {
+                    return Err(unknown(variable, variables));
+                }
+            }
+            match template.literal() {
+                Some(text) => Ok(Value::Fixed(HeaderValue::from_str(text).map_err(unfit)?)),
+                None => Ok(Value::Made(template)),
+            }
+        }
+    }
+}
+
+fn known(variable: &str, variables: &[&str]) -> bool {
+    variables.contains(&variable)
+        || (variables == REQUEST_VARIABLES && variable.strip_prefix("path.").is_some_and(|name| !name.is_empty()))
+}
+
+fn unknown(variable: &str, variables: &[&str]) -> String {
+    let hint = did_you_mean(variable, variables.iter().copied())
+        .map(|near| format!(" did you mean `{{{near}}}`?"))
+        .unwrap_or_default();
+    let mut allowed: Vec<String> = variables.iter().map(|name| format!("{{{name}}}")).collect();
+    if variables == REQUEST_VARIABLES {
+        allowed.push("{path.NAME}".into());
+    }
+    format!("there is no `{{{variable}}}` here;{hint} allowed: {}; write {{{{ for a brace", allowed.join(", "))
+}

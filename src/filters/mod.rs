@@ -1,0 +1,14 @@
+//! The filters that come with the door: a file each, and this list. Nothing else names them.
+
+mod headers;
+mod ip;
+mod request_id;
+
+use crate::filter::Registry;
+
+/// A registry of all filters that come with the door, to which users add their own:
+/// `onedoor::run(onedoor::builtins().with::<Mine>())`.
+#[must_use]
+pub fn builtins() -> Registry {
+    Registry::default().with::<request_id::RequestId>().with::<ip::Ip>().with::<headers::Headers>()
+}

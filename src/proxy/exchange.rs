@@ -1,0 +1,215 @@
+//! One exchange: a request, its response, and all that is known of them on the way.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Extensions, HeaderValue, Method, Version};
+
+use super::fault::Fault;
+use crate::filter::{Client, Edits, Subject};
+use crate::head::Path;
+use crate::observe::Record;
+use crate::route::Match;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::{Endpoint, Upstream};
+
+/// The state of one exchange. Knows no server: the live proxy and `explain` fill and read the same.
+pub struct Exchange {
+    /// The configuration that holds for this exchange from beginning to end.
+    pub snapshot: Arc<Snapshot>,
+    /// The name of the listener that it came in by.
+    pub listener: Arc<str>,
+    /// When its head was whole.
+    pub started: Instant,
+    /// The same by the wall clock.
+    pub started_at: SystemTime,
+    /// Who is asking.
+    pub client: Client,
+    /// The id that it has in logs and error pages.
+    pub request_id: Box<str>,
+    /// What was asked, as far as it was understood.
+    pub asked: Asked,
+    /// The route that takes it.
+    pub route: Option<Taken>,
+    /// How many filters of the route's chain have seen the request.
+    pub entered: usize,
+    /// What filters change in the request that goes on.
+    pub edits: Edits,
+    /// What filters keep for the way back.
+    pub kept: Extensions,
+    /// Where it goes.
+    pub onward: Option<Onward>,
+    /// What came back.
+    pub answered: Answered,
+    /// The bound on the whole, if the route has one.
+    pub timeout: Option<Duration>,
+}
+
+/// What was asked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// As the client sent it.
+    pub method: Method,
+    /// As the client sent it: path and query.
+    pub target: Box<str>,
+    /// The normalised host; empty until the head was checked.
+    pub host: Box<str>,
+    /// As the client sent it, for `X-Forwarded-Host`.
+    pub authority: Option<HeaderValue>,
+    /// The canonical path, when there is one.
+    pub path: Option<Path>,
+    /// Where the query begins in `target`.
+    pub query_at: Option<usize>,
+    /// The protocol version.
+    pub version: Version,
+    /// What kinds of answer the client likes.
+    pub accept: Option<HeaderValue>,
+    /// For the log.
+    pub user_agent: Option<HeaderValue>,
+    /// For the log.
+    pub referer: Option<HeaderValue>,
+    /// Bytes of body that came from the client.
+    pub body_bytes: u64,
+}
+
+/// The route that takes a request, and how.
+pub struct Taken {
+    /// The route.
+    pub route: Arc<Route>,
+    /// Which of its paths, and what its wildcards stand for.
+    pub matched: Match,
+}
+
+/// Where a request goes.
+pub struct Onward {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Path and query that it goes on with.
+    pub target: String,
+    /// The endpoint of the latest try.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// Which of the endpoint's addresses is tried.
+    pub address: usize,
+    /// How often an endpoint was connected to, or was tried to be.
+    pub tries: u32,
+    /// When the latest try began.
+    pub tried_at: Option<Instant>,
+    /// How long it took to connect; zero for a kept connection.
+    pub connected_after: Option<Duration>,
+    /// Time from the beginning of the exchange to the head of the upstream's response.
+    pub head_after: Option<Duration>,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// The status sent to the client; `None` until a final head was sent.
+    pub status: Option<u16>,
+    /// Bytes of body sent to the client.
+    pub body_bytes: u64,
+    /// Why it failed, if it did.
+    pub fault: Option<Fault>,
+    /// The cause and the story of a refusal by a filter.
+    pub refused: Option<(&'static str, String)>,
+    /// What the failure looked like from here: addresses, error numbers.
+    pub evidence: Option<String>,
+    /// Whether only the upstream's `idle` timeout bounds it from here on: a 101, an event stream, gRPC.
+    pub unbounded: bool,
+}
+
+impl Exchange {
+    /// An exchange about which nothing is known yet.
+    pub fn new(snapshot: Arc<Snapshot>, listener: Arc<str>) -> Self {
+        Self {
+            snapshot,
+            listener,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            client: Client::default(),
+            request_id: Box::default(),
+            asked: Asked::default(),
+            route: None,
+            entered: 0,
+            edits: Edits::default(),
+            kept: Extensions::new(),
+            onward: None,
+            answered: Answered::default(),
+            timeout: None,
+        }
+    }
+
+    /// What filters see of it beside the head.
+    pub fn subject(&mut self) -> Subject<'_> {
+        Subject {
+            client: &self.client,
+            request_id: &self.request_id,
+            route: self.route.as_ref().map_or("", |taken| &taken.route.name),
+            kept: &mut self.kept,
+        }
+    }
+
+    /// The query, as the client sent it.
+    pub fn query(&self) -> Option<&str> {
+        self.asked.query_at.and_then(|at| self.asked.target.get(at..))
+    }
+
+    /// Marks it as failed. The first fault counts: what follows from it is no news.
+    pub fn fail(&mut self, fault: Fault) -> &Fault {
+        self.answered.fault.get_or_insert(fault)
+    }
+
+    /// A line for the access log.
+    pub fn record<'a>(&'a self, detail: &'a mut Option<String>) -> Record<'a> {
+        let onward = self.onward.as_ref();
+        let fault = self.answered.fault.as_ref();
+        let refused = self.answered.refused.as_ref();
+        *detail = fault
+            .and_then(Fault::detail)
+            .or_else(|| self.answered.evidence.clone())
+            .or_else(|| refused.map(|(_, story)| story.clone()));
+        Record {
+            request_id: Some(&self.request_id),
+            client: self.client.ip,
+            method: self.asked.method.as_str(),
+            host: Some(self.asked.host.as_bytes()).filter(|host| !host.is_empty()),
+            target: self.asked.target.as_bytes(),
+            version: self.asked.version,
+            listener: Some(&*self.listener).filter(|name| !name.is_empty()),
+            route: self.route.as_ref().map(|taken| &*taken.route.name),
+            upstream: onward.map(|onward| &**onward.upstream.name()),
+            endpoint: onward.and_then(|onward| onward.endpoint.as_ref()).map(|endpoint| endpoint.name()),
+            tries: onward.map_or(0, |onward| onward.tries),
+            status: self.answered.status.or(fault.map(Fault::status)).unwrap_or(0),
+            total: self.started.elapsed(),
+            connect: onward.and_then(|onward| onward.connected_after),
+            upstream_head: onward.and_then(|onward| onward.head_after),
+            received: self.asked.body_bytes,
+            sent: self.answered.body_bytes,
+            user_agent: self.asked.user_agent.as_ref().map(HeaderValue::as_bytes),
+            referer: self.asked.referer.as_ref().map(HeaderValue::as_bytes),
+            cause: fault.map(Fault::cause).or(refused.map(|(cause, _)| *cause)),
+            detail: detail.as_deref(),
+            ..Record::at(self.started_at)
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("request_id", &self.request_id)
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The other end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Peer {
+    /// An address.
+    Inet(SocketAddr),
+    /// A process on this machine, through a Unix socket.
+    Unix,
+}

@@ -1,0 +1,165 @@
+//! Every way in which an exchange can fail, its status, and its cause: one stable word, the same in log and docs.
+
+use std::time::Duration;
+
+use http::{HeaderValue, header};
+
+use crate::filter::{Failure, Reply};
+use crate::head::path::PathProblem;
+use crate::head::strict::HeadProblem;
+use crate::route::Allow;
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub enum Fault {
+    /// The head breaks a rule that a gateway must hold up.
+    Head(HeadProblem),
+    /// The head broke a rule of HTTP's grammar, so that not even its path is known.
+    Malformed,
+    /// The head did not arrive in time.
+    HeadTimeout(Duration),
+    /// The path breaks a rule.
+    Path(PathProblem),
+    /// No route takes such a request.
+    NoRoute,
+    /// Routes take the path, but not with this method.
+    MethodNotAllowed(Allow),
+    /// A filter failed and is not one that may.
+    Filter(Failure),
+    /// No endpoint can take a request.
+    NoEndpoint,
+    /// An endpoint could not be reached.
+    Connect(ConnectFault),
+    /// The exchange took longer than its route allows.
+    Deadline(Option<Duration>),
+    /// The upstream failed after it was connected to.
+    Upstream(UpstreamFault),
+    /// The client failed: nothing, or no good body, came from it any more.
+    Client(ClientFault),
+    /// The door itself failed.
+    Internal(String),
+}
+
+/// Why an endpoint could not be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// Nobody listens there.
+    Refused,
+    /// No answer within the upstream's `connect` timeout.
+    Timeout,
+    /// No way there, or another failure of the network.
+    Unreachable,
+}
+
+/// How an upstream failed after it was connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// It closed or reset the connection before a whole head.
+    ClosedBeforeHead,
+    /// It sent something that is no HTTP/1 response.
+    MalformedHead,
+    /// It closed or reset the connection within the body.
+    TruncatedBody,
+    /// It was silent for longer than its `idle` timeout.
+    IdleTimeout,
+    /// It did not take the request.
+    WriteFailed,
+}
+
+/// How a client failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientFault {
+    /// It closed or reset the connection.
+    Gone,
+    /// It sent nothing of the body for too long.
+    BodyTimeout,
+    /// Its body is not framed as HTTP has it.
+    MalformedBody,
+    /// It did not read the response for too long.
+    ReadTimeout,
+}
+
+impl Fault {
+    /// The status that the client gets; 499 where it is gone and gets nothing (nginx's number).
+    pub fn status(&self) -> u16 {
+        match self {
+            Fault::Head(problem) => problem.status(),
+            Fault::Malformed | Fault::Path(_) | Fault::Client(ClientFault::MalformedBody) => 400,
+            Fault::HeadTimeout(_) | Fault::Client(ClientFault::BodyTimeout) => 408,
+            Fault::NoRoute => 404,
+            Fault::MethodNotAllowed(_) => 405,
+            Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout) => 499,
+            Fault::Filter(_) | Fault::Internal(_) => 500,
+            Fault::NoEndpoint => 503,
+            Fault::Connect(ConnectFault::Timeout)
+            | Fault::Deadline(_)
+            | Fault::Upstream(UpstreamFault::IdleTimeout) => 504,
+            Fault::Connect(_) | Fault::Upstream(_) => 502,
+        }
+    }
+
+    /// One stable word for logs and metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Fault::Head(_) => "bad_head",
+            Fault::Malformed => "malformed_head",
+            Fault::HeadTimeout(_) => "head_timeout",
+            Fault::Path(_) => "bad_path",
+            Fault::NoRoute => "no_route",
+            Fault::MethodNotAllowed(_) => "method_not_allowed",
+            Fault::Filter(_) => "filter_failed",
+            Fault::NoEndpoint => "no_endpoint",
+            Fault::Connect(ConnectFault::Refused) => "upstream_refused",
+            Fault::Connect(ConnectFault::Timeout) => "upstream_connect_timeout",
+            Fault::Connect(ConnectFault::Unreachable) => "upstream_unreachable",
+            Fault::Deadline(_) => "deadline",
+            Fault::Upstream(UpstreamFault::ClosedBeforeHead) => "upstream_closed_before_head",
+            Fault::Upstream(UpstreamFault::MalformedHead) => "upstream_malformed_head",
+            Fault::Upstream(UpstreamFault::TruncatedBody) => "upstream_truncated_body",
+            Fault::Upstream(UpstreamFault::IdleTimeout) => "upstream_idle_timeout",
+            Fault::Upstream(UpstreamFault::WriteFailed) => "upstream_write_failed",
+            Fault::Client(ClientFault::Gone) => "client_gone",
+            Fault::Client(ClientFault::BodyTimeout) => "client_body_timeout",
+            Fault::Client(ClientFault::MalformedBody) => "malformed_body",
+            Fault::Client(ClientFault::ReadTimeout) => "client_read_timeout",
+            Fault::Internal(_) => "internal",
+        }
+    }
+
+    /// What went wrong, for the log and `explain`. `None` where the cause says it all.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Fault::Head(problem) => Some(problem.to_string()),
+            Fault::Path(problem) => Some(problem.to_string()),
+            Fault::HeadTimeout(limit) => Some(format!("the head was not whole after {limit:?}")),
+            Fault::MethodNotAllowed(allow) => Some(format!("allowed: {allow}")),
+            Fault::Filter(failure) => Some(format!("filter `{}`: {}", failure.kind, failure.error)),
+            Fault::Deadline(Some(limit)) => Some(format!("the route's timeout is {limit:?}")),
+            Fault::Internal(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// The page that the client gets: what it did wrong, if it did, and nothing of what is behind the door.
+    pub fn reply(&self) -> Reply {
+        let status = self.status();
+        match self {
+            Fault::Head(problem) => Reply::problem(status, problem.to_string()),
+            Fault::Path(problem) => Reply::problem(status, problem.to_string()),
+            Fault::Malformed => Reply::problem(status, "the request is not valid HTTP/1"),
+            Fault::HeadTimeout(_) => Reply::problem(status, "the request's head did not arrive in time"),
+            Fault::Client(ClientFault::BodyTimeout) => {
+                Reply::problem(status, "the request's body did not arrive in time")
+            }
+            Fault::Client(ClientFault::MalformedBody) => Reply::problem(status, "the request's body is malformed"),
+            Fault::MethodNotAllowed(allow) => {
+                let reply = Reply::bare_problem(status);
+                match HeaderValue::from_str(&allow.to_string()) {
+                    Ok(allow) => reply.with_header(header::ALLOW, allow),
+                    Err(_) => reply,
+                }
+            }
+            _ => Reply::bare_problem(status),
+        }
+    }
+}

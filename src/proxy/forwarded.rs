@@ -1,0 +1,184 @@
+//! Who is asking, and what the upstream is told of it: `X-Forwarded-*` and `Forwarded` (RFC 7239).
+//!
+//! What a client says of itself is dropped; what a trusted proxy says is kept and carried on. The headers are written
+//! into the copy of the head that leaves, after everything that the client could have used to take them away again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use http::header::{FORWARDED, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::exchange::{Exchange, Peer};
+use crate::config::Network;
+use crate::filter::{Client, HeadersMut};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Besides the ones that the door writes: what services are known to trust, and clients must not say of themselves.
+const SPOOFABLE: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+];
+
+/// Who is asking: the other end of the connection, or, if that is a trusted proxy, the last address in what it says
+/// that is not one.
+pub fn client(peer: Peer, headers: &HeaderMap, trusted_proxies: &[Network]) -> Client {
+    let (address, ip) = match peer {
+        Peer::Inet(address) => (Some(address), Some(address.ip().to_canonical())),
+        Peer::Unix => (None, None),
+    };
+    let trusted = trusts(trusted_proxies, ip);
+    let mut client = Client { ip, peer: address, trusted };
+    if trusted {
+        for hop in hops(headers).into_iter().rev() {
+            // What can't be read hides everything before it: believe no further.
+            let Some(hop) = hop else { break };
+            client.ip = Some(hop);
+            if !trusts(trusted_proxies, Some(hop)) {
+                break;
+            }
+        }
+    }
+    client
+}
+
+fn trusts(trusted_proxies: &[Network], ip: Option<IpAddr>) -> bool {
+    trusted_proxies.iter().any(|network| match (network, ip) {
+        (Network::Inet(net), Some(ip)) => net.contains(&ip),
+        (Network::Unix, None) => true,
+        _ => false,
+    })
+}
+
+/// The addresses in `X-Forwarded-For`, or where there is none in `Forwarded`, oldest first; `None` for one that can't
+/// be read.
+fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let of = |name: &HeaderName, hop: fn(&str) -> Option<IpAddr>| -> Vec<Option<IpAddr>> {
+        let values = headers.get_all(name).iter();
+        values
+            .flat_map(|value| value.to_str().unwrap_or("?").split(',').map(|part| hop(part.trim())).collect::<Vec<_>>())
+            .collect()
+    };
+    if headers.contains_key(&X_FORWARDED_FOR) {
+        of(&X_FORWARDED_FOR, node)
+    } else {
+        of(&FORWARDED, |element| {
+            let of_for = |pair: &str| {
+                let (key, value) = pair.split_once('=')?;
+                key.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"').to_owned())
+            };
+            element.split(';').find_map(of_for).as_deref().and_then(node)
+        })
+    }
+}
+
+/// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`.
+fn node(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let ip = IpAddr::from_str(bare).ok().or_else(|| SocketAddr::from_str(text).ok().map(|address| address.ip()));
+    ip.map(|ip| ip.to_canonical())
+}
+
+/// The exchange's id: what a trusted proxy calls it, if that is fit for logs, else 32 random hexadecimal digits.
+pub fn request_id(headers: &HeaderMap, trusted: bool) -> Box<str> {
+    let given = headers.get(&X_REQUEST_ID).filter(|_| trusted).and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if is_fit(id) => id.into(),
+        _ => hex(fastrand::u128(..)),
+    }
+}
+
+fn is_fit(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b))
+}
+
+fn hex(number: u128) -> Box<str> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = (0..32).rev().map(|at| char::from(DIGITS[(number >> (at * 4)) as usize & 15]));
+    digits.collect::<String>().into()
+}
+
+/// Writes what the upstream is told of the client into the head that leaves.
+pub fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
+    let client = &exchange.client;
+    for name in &SPOOFABLE {
+        if !client.trusted {
+            headers.remove(name);
+        }
+    }
+    // What a client says of itself is dropped; a trusted proxy's word stays, and this hop is added to it.
+    let said = |headers: &dyn crate::head::Headers, name: &HeaderName| {
+        let mut said = String::new();
+        if client.trusted {
+            headers.all(name, &mut |value| {
+                if let Ok(value) = std::str::from_utf8(value) {
+                    join(&mut said, value);
+                }
+            });
+        }
+        said
+    };
+    let peer = client.peer.map(|peer| peer.ip().to_canonical());
+    let mut chain = said(headers, &X_FORWARDED_FOR);
+    if let Some(peer) = peer {
+        join(&mut chain, &peer.to_string());
+    }
+    put(headers, &X_FORWARDED_FOR, &chain);
+    let host = exchange.asked.authority.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    for (name, own) in [(&X_FORWARDED_HOST, host), (&X_FORWARDED_PROTO, "http")] {
+        if said(headers, name).is_empty() {
+            put(headers, name, own);
+        }
+    }
+    let mut forwarded = said(headers, &FORWARDED);
+    let node = match peer {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
+        None => "unknown".to_owned(),
+    };
+    join(&mut forwarded, &format!("for={node};host=\"{host}\";proto=http"));
+    put(headers, &FORWARDED, &forwarded);
+}
+
+fn join(list: &mut String, value: &str) {
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(value);
+}
+
+fn put(headers: &mut impl HeadersMut, name: &HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) if !value.is_empty() => headers.set(name.clone(), value),
+        _ => headers.remove(name),
+    }
+}
+
+/// Writes the `Host` that the upstream wants to see.
+pub fn write_host(exchange: &Exchange, headers: &mut impl HeadersMut) {
+    use crate::config::HostPolicy;
+    let Some(onward) = exchange.onward.as_ref() else { return };
+    let host = match onward.upstream.host() {
+        HostPolicy::Client => exchange.asked.authority.clone(),
+        HostPolicy::Literal(host) => HeaderValue::from_str(host).ok(),
+        // A Unix socket's path is no authority.
+        HostPolicy::Endpoint => onward
+            .endpoint
+            .as_ref()
+            .map(|endpoint| endpoint.name())
+            .map(|name| if name.starts_with("unix:") { "localhost" } else { name })
+            .and_then(|name| HeaderValue::from_str(name).ok()),
+    };
+    if let Some(host) = host {
+        headers.set(HOST, host);
+    }
+}

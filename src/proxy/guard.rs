@@ -1,0 +1,283 @@
+//! The guard before Pingora's `HttpProxy`: it owns what never reaches a callback, and what no callback can bound.
+//!
+//! One future a connection drives Pingora's exchanges and watches three things beside them: the absolute deadline of
+//! a head, the absolute deadline of an exchange, and panics. When one strikes, Pingora's future is dropped, which
+//! cancels the upstream call, and the client gets our error page on the stream that comes back (504, 408, 500), or a
+//! broken connection if a response was begun already. A head that Pingora's parser refuses gets our page, too.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
+
+use super::Gateway;
+use super::connection::{Connection, GuardStream, HEAD_TIMEOUT, HandedBack, Phase};
+use super::exchange::{Exchange, Peer};
+use super::fault::Fault;
+use super::reply;
+
+/// The door of one listener.
+pub struct Guard {
+    listener: Arc<str>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    gateway: Gateway,
+    open: Arc<Open>,
+}
+
+/// How many connections are open, over all listeners of a door.
+#[derive(Debug, Default)]
+pub struct Open {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Open {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Resolves when there is none.
+    pub async fn none(&self) {
+        loop {
+            let none = self.none.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+
+    fn enter(self: &Arc<Self>) -> Entered {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Entered(Arc::clone(self))
+    }
+}
+
+struct Entered(Arc<Open>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+/// How long an idle connection is kept, in seconds.
+pub(super) const KEEP_ALIVE: u64 = 75;
+
+/// How long a connection that is closed under a client that still sends is read from, so that the client gets to see
+/// the answer (nginx calls this lingering close).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long the last answer on a connection may take to write.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Guard {
+    /// A guard for one listener. All guards of a door share the proxy, and so its pool of upstream connections.
+    pub fn new(listener: Arc<str>, proxy: Arc<HttpProxy<Gateway>>, gateway: Gateway, open: Arc<Open>) -> Self {
+        Self { listener, proxy, gateway, open }
+    }
+
+    /// One exchange on a connection; what comes back can be used for the next.
+    async fn exchange(
+        &self,
+        session: ServerSession,
+        connection: &Arc<Connection>,
+        timer: &mut Timer,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        connection.rest();
+        let mut exchange = self.proxy.process_new_http(session, shutdown);
+        let ended = Bounded { inner: exchange.as_mut(), connection, timer }.await;
+        let fault = match ended {
+            Ended::Done(reusable) => {
+                drop(exchange);
+                match (reusable, connection.refused()) {
+                    (Some(reusable), None) => return Some(reusable),
+                    (_, Some(status)) => {
+                        self.refuse(connection, status).await;
+                        return None;
+                    }
+                    (None, None) => {
+                        linger(connection.take_back().stream).await;
+                        return None;
+                    }
+                }
+            }
+            Ended::Expired if connection.phase() == Phase::Head => Fault::HeadTimeout(HEAD_TIMEOUT),
+            Ended::Expired => Fault::Deadline(None),
+            Ended::Panicked(said) => Fault::Internal(format!("panicked: {said}")),
+        };
+        connection.hand_back();
+        // Cancels the upstream call, and hands back what is still needed.
+        drop(exchange);
+        self.give_up(connection, fault).await;
+        None
+    }
+
+    /// A head that Pingora's parser refused, before there was an exchange.
+    async fn refuse(&self, connection: &Connection, status: u16) {
+        let fault = match status {
+            405 => Fault::Head(crate::head::strict::HeadProblem::Method),
+            _ => Fault::Malformed,
+        };
+        self.give_up(connection, fault).await;
+    }
+
+    async fn give_up(&self, connection: &Connection, fault: Fault) {
+        let HandedBack { stream, exchange } = connection.take_back();
+        let mut exchange = exchange.unwrap_or_else(|| Box::new(self.unread(connection)));
+        let fault = match fault {
+            Fault::Deadline(_) => Fault::Deadline(exchange.timeout),
+            fault => fault,
+        };
+        let reply = exchange.fail(fault).reply();
+        let answered = connection.is_answered();
+        let mut stream = stream;
+        if !answered {
+            let answer = reply::answer(&mut exchange, reply).await;
+            let bytes = answer.to_bytes(&exchange.asked.method);
+            if let Some(stream) = &mut stream
+                && say(stream, &bytes).await
+            {
+                exchange.answered.status = Some(answer.status.as_u16());
+                exchange.answered.body_bytes = answer.body.len() as u64;
+            }
+        }
+        self.gateway.write_log(&exchange);
+        if !answered {
+            linger(stream).await;
+        }
+    }
+
+    /// An exchange of which nothing was read, for the log and the error page.
+    fn unread(&self, connection: &Connection) -> Exchange {
+        let mut exchange = Exchange::new(self.gateway.snapshot(), connection.listener.clone());
+        let nothing = http::HeaderMap::new();
+        exchange.client = super::forwarded::client(connection.peer, &nothing, &[]);
+        exchange.request_id = super::forwarded::request_id(&nothing, false);
+        exchange
+    }
+}
+
+/// Writes the last answer on a connection; whether it could.
+async fn say(stream: &mut Stream, bytes: &[u8]) -> bool {
+    let write = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    matches!(tokio::time::timeout(LAST_WORDS, write).await, Ok(Ok(())))
+}
+
+/// Closes a connection so that a client which still sends gets to read the answer: closing a socket with unread data
+/// resets it, and a reset throws away what the client has not read yet.
+async fn linger(stream: Option<Stream>) {
+    let Some(mut stream) = stream else { return };
+    let drain = async {
+        stream.shutdown().await?;
+        let mut sink = [0_u8; 8192];
+        while stream.read(&mut sink).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whatever the outcome, the connection is closed by dropping it.
+    tokio::time::timeout(LINGER, drain).await.ok();
+}
+
+#[async_trait]
+impl ServerApp for Guard {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _entered = self.open.enter();
+        let peer = stream
+            .get_socket_digest()
+            .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied()));
+        let peer = peer.map_or(Peer::Unix, Peer::Inet);
+        let connection = Arc::new(Connection::new(self.listener.clone(), peer));
+        let mut timer = Timer::default();
+        let mut next: Option<(Stream, Option<HttpPersistentSettings>)> =
+            Some((Box::new(GuardStream::new(stream, connection.clone())), None));
+        while let Some((stream, settings)) = next {
+            let mut session = ServerSession::new_http1(stream);
+            match settings {
+                Some(settings) => settings.apply_to_session(&mut session),
+                None => {
+                    session.set_keepalive(Some(KEEP_ALIVE));
+                    session.set_pipelining_enabled(true);
+                }
+            }
+            next = self.exchange(session, &connection, &mut timer, shutdown).await.map(ReusedHttpStream::consume);
+        }
+        None
+    }
+}
+
+/// How a bounded exchange ended.
+enum Ended<T> {
+    Done(T),
+    Expired,
+    Panicked(String),
+}
+
+/// An exchange under the deadline of its connection, which it may set and move while it runs.
+struct Bounded<'a, 'f, T> {
+    inner: Pin<&'a mut (dyn Future<Output = T> + Send + 'f)>,
+    connection: &'a Connection,
+    timer: &'a mut Timer,
+}
+
+impl<T> Future for Bounded<'_, '_, T> {
+    type Output = Ended<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<T>> {
+        let this = self.get_mut();
+        match catch_unwind(AssertUnwindSafe(|| this.inner.as_mut().poll(cx))) {
+            Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Done(value)),
+            Ok(Poll::Pending) => {}
+            Err(panic) => return Poll::Ready(Ended::Panicked(crate::filter::panic_message(&*panic))),
+        }
+        match this.connection.deadline() {
+            Some(at) if this.timer.is_past(at, cx) => Poll::Ready(Ended::Expired),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// A connection's one timer. It is moved only when it has run out or is set too late: on a connection with a steady
+/// run of requests, each with a new deadline, it costs next to nothing.
+#[derive(Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    /// Whether `at` has passed; if not, the task is woken when it does (and sometimes before).
+    fn is_past(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
+        let at = tokio::time::Instant::from_std(at);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        loop {
+            if sleep.deadline() > at {
+                sleep.as_mut().reset(at);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if sleep.deadline() >= at {
+                return true;
+            }
+            sleep.as_mut().reset(at);
+        }
+    }
+}

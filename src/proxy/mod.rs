@@ -1,0 +1,450 @@
+//! The live proxy: Pingora's `ProxyHttp` as a thin driver of the engine.
+//!
+//! The engine decides ([`route`], [`run`]) on an [`Exchange`]; this module carries the decision out. One short method a phase:
+//!
+//! | Pingora's phase | what happens |
+//! |---|---|
+//! | `new_ctx` | one [`Snapshot`] is taken and holds for the whole exchange |
+//! | `early_request_filter` | every timeout of the session is set |
+//! | `request_filter` | head check, canonical path, route, filters: forward or answer |
+//! | `upstream_peer` | the upstream picks an endpoint, again on each try |
+//! | `upstream_request_filter` | the head that leaves: hop-by-hop, forwarded, filters' changes |
+//! | `response_filter` | the head that comes back, through the filters in reverse |
+//! | `fail_to_proxy` | a fault becomes a status and an error page, by the same way back |
+//! | `logging` | a line in the access log |
+//!
+//! The [`Guard`] stands before all that.
+
+mod connection;
+mod decide;
+mod exchange;
+mod fault;
+mod forwarded;
+mod guard;
+mod headers;
+mod pingora_headers;
+mod reply;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use http::{StatusCode, Uri, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::config::Limit;
+use crate::filter::Reply;
+use crate::head::strict::HeadProblem;
+use crate::observe::AccessLog;
+use crate::snapshot::Snapshot;
+use connection::{Connection, GuardStream, Trip};
+pub use decide::{Decision, Incoming, Trace, route, run};
+pub use exchange::{Answered, Asked, Exchange, Onward, Peer, Taken};
+pub use fault::{ClientFault, ConnectFault, Fault, UpstreamFault};
+pub use guard::{Guard, Open};
+pub use headers::{from_upstream, to_upstream};
+use pingora_headers::{RequestHeaders, ResponseHeaders};
+pub use reply::{Answer, answer, changes};
+
+/// The gateway as Pingora drives it. Clones share everything.
+#[derive(Clone)]
+pub struct Gateway {
+    current: Arc<ArcSwap<Snapshot>>,
+    access_log: Arc<ArcSwapOption<AccessLog>>,
+}
+
+/// How long a client may be silent within a body that it sends, and how long it may leave a response unread.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the rest of a small body is waited for after the answer, so that the connection can be used again.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A body up to this size is read to its end after an early answer; with a larger one the connection is closed.
+const DRAIN_SIZE: u64 = 64 * 1024;
+
+impl Gateway {
+    /// A gateway that serves this snapshot.
+    pub fn new(snapshot: Snapshot, access_log: Option<AccessLog>) -> Self {
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            access_log: Arc::new(ArcSwapOption::from_pointee(access_log)),
+        }
+    }
+
+    /// The snapshot that new exchanges get.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Swaps in another snapshot: exchanges that are under way keep theirs.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+    }
+
+    /// Where exchanges are written down.
+    pub fn access_log(&self) -> &ArcSwapOption<AccessLog> {
+        &self.access_log
+    }
+
+    /// Writes an exchange down.
+    fn write_log(&self, exchange: &Exchange) {
+        if let Some(log) = &*self.access_log.load() {
+            let mut detail = None;
+            log.write(&exchange.record(&mut detail));
+        }
+    }
+
+    /// Asks the engine, and sets the exchange's deadline as soon as its route is known.
+    async fn decide(&self, session: &Session, trip: &mut Trip) -> Decision {
+        let Some(incoming) = incoming(session, trip) else {
+            return Decision::Refuse(Fault::Malformed);
+        };
+        if let Err(decision) = route(trip, &incoming) {
+            return *decision;
+        }
+        if let (Some(limit), Some(connection)) = (trip.timeout, trip.connection()) {
+            connection.set_deadline(Some(trip.started + limit));
+        }
+        run(trip, &incoming, None).await
+    }
+
+    /// Sends a reply of the door's own.
+    async fn reply(&self, session: &mut Session, trip: &mut Trip, reply: Reply) -> pingora::Result<()> {
+        let answer = answer(trip, reply).await;
+        if !session.is_body_done() && !can_drain(session) {
+            // The rest of the body is not worth waiting for, and may never come.
+            session.set_keepalive(None);
+            if let Some(connection) = trip.connection() {
+                connection.hand_back();
+            }
+        }
+        let has_body = answer.has_body(&trip.asked.method) && !answer.body.is_empty();
+        let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
+        for (name, value) in &answer.headers {
+            head.append_header(name.clone(), value.clone())?;
+        }
+        self.begin_response(session, trip, answer.status);
+        session.write_response_header(Box::new(head), !has_body).await?;
+        if has_body {
+            trip.answered.body_bytes += answer.body.len() as u64;
+            session.write_response_body(Some(answer.body), true).await?;
+        }
+        Ok(())
+    }
+
+    /// From here on the client can only be told by a broken connection that something went wrong.
+    fn begin_response(&self, _session: &mut Session, trip: &mut Trip, status: StatusCode) {
+        trip.answered.status = Some(status.as_u16());
+        if let Some(connection) = trip.connection() {
+            connection.mark_answered();
+        }
+    }
+}
+
+/// Whether what is left of a request's body is small and sure to come.
+fn can_drain(session: &Session) -> bool {
+    let head = session.req_header();
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    !head.headers.contains_key(EXPECT)
+        && !head.headers.contains_key(TRANSFER_ENCODING)
+        && length.is_none_or(|length| length <= DRAIN_SIZE)
+}
+
+#[async_trait::async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Trip;
+
+    fn new_ctx(&self) -> Trip {
+        Trip::new(Exchange::new(self.snapshot(), Arc::from("")))
+    }
+
+    fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
+        // None: Pingora's compression would cost every request, and ignores what clients say of their preferences.
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<()> {
+        let connection = session
+            .stream()
+            .and_then(|stream| (**stream).as_any().downcast_ref::<GuardStream>())
+            .map(|stream| stream.connection().clone());
+        if let Some(connection) = connection {
+            connection.begin_exchange();
+            trip.listener = connection.listener.clone();
+            trip.set_connection(connection);
+        }
+        if !session.is_process_shutting_down() && session.get_keepalive().is_some() {
+            session.set_keepalive(Some(guard::KEEP_ALIVE));
+        }
+        session.set_read_timeout(Some(BODY_TIMEOUT));
+        session.set_write_timeout(Some(BODY_TIMEOUT));
+        session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<bool> {
+        let reply = match self.decide(session, trip).await {
+            Decision::Forward => return Ok(false),
+            Decision::Reply(reply) => reply,
+            Decision::Refuse(fault) => {
+                if must_close(&fault) {
+                    session.set_keepalive(None);
+                }
+                trip.fail(fault).reply()
+            }
+        };
+        self.reply(session, trip, reply).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
+        let no_endpoint = || Error::explain(ErrorType::HTTPStatus(503), "no endpoint can take a request");
+        let peer = match trip.onward.as_mut() {
+            Some(onward) => onward.next_peer(),
+            None => None,
+        };
+        match peer {
+            Some(peer) => Ok(peer),
+            None => {
+                trip.fail(Fault::NoEndpoint);
+                Err(no_endpoint())
+            }
+        }
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
+        // Nothing was sent, so the endpoint's next address may be tried whatever the method.
+        let more = trip.onward.as_mut().is_some_and(Onward::next_address);
+        e.set_retry(more);
+        e
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: std::os::fd::RawFd,
+        _: Option<&Digest>,
+        trip: &mut Trip,
+    ) -> pingora::Result<()> {
+        if let Some(onward) = trip.onward.as_mut() {
+            let took = if reused { Duration::ZERO } else { onward.tried_at.map_or(Duration::ZERO, |at| at.elapsed()) };
+            onward.connected_after = Some(took);
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        head: &mut RequestHeader,
+        trip: &mut Trip,
+    ) -> pingora::Result<()> {
+        to_upstream(trip, &mut RequestHeaders(head));
+        if let Some(onward) = trip.onward.as_ref() {
+            let target = Uri::try_from(onward.target.as_str());
+            head.set_uri(target.map_err(|e| Error::because(ErrorType::InternalError, "the target that goes on", e))?);
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        trip: &mut Trip,
+    ) -> pingora::Result<()> {
+        trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        trip: &mut Trip,
+    ) -> pingora::Result<()> {
+        let status = head.status;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        let after = trip.started.elapsed();
+        let idle = trip.onward.as_mut().and_then(|onward| {
+            onward.head_after = Some(after);
+            onward.upstream.settings().timeouts.idle.after()
+        });
+        if is_unbounded(head) {
+            trip.answered.unbounded = true;
+            if let Some(connection) = trip.connection() {
+                connection.set_deadline(None);
+            }
+            // The client's side of a tunnel may be as silent as the upstream's.
+            session.set_read_timeout(idle);
+        }
+        from_upstream(status.as_u16(), &mut ResponseHeaders(head));
+        if session.req_header().version == Version::HTTP_10 {
+            // Such a client knows no chunks: the end of the connection ends the body.
+            head.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        match changes(trip, status, &head.headers).await {
+            Ok(changes) => changes.apply(&mut ResponseHeaders(head)),
+            Err((_, failure)) => {
+                trip.fail(Fault::Filter(failure));
+                return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
+            }
+        }
+        self.begin_response(session, trip, status);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        trip: &mut Trip,
+    ) -> pingora::Result<Option<Duration>> {
+        trip.answered.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
+        let fault = fault_of(e, trip);
+        trip.answered.evidence = Some(e.to_string());
+        let fault = trip.fail(fault);
+        let status = fault.status();
+        let tell = !matches!(fault, Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout));
+        let reply = fault.reply();
+        if tell && trip.answered.status.is_none() {
+            session.set_keepalive(None);
+            if let Err(e) = self.reply(session, trip, reply).await {
+                log::debug!("request {}: the error page could not be sent: {e}", trip.request_id);
+            }
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Trip, _: &Error) -> bool {
+        // The access log says it, with cause and evidence.
+        true
+    }
+
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, trip: &mut Trip) {
+        self.write_log(trip);
+    }
+}
+
+/// What the engine wants to know of a request that Pingora has read; `None` for a target that is not text.
+fn incoming<'a>(session: &'a Session, trip: &Trip) -> Option<Incoming<'a>> {
+    let head = session.req_header();
+    Some(Incoming {
+        method: &head.method,
+        version: head.version,
+        target: std::str::from_utf8(head.raw_path()).ok()?,
+        headers: &head.headers,
+        mended: mended(session, trip),
+        peer: trip.connection().map_or(Peer::Unix, |connection| connection.peer),
+    })
+}
+
+/// What Pingora has mended silently in a head: it escapes spaces in a target, and drops a `Content-Length` beside a
+/// `Transfer-Encoding`.
+fn mended(session: &Session, trip: &Trip) -> Option<HeadProblem> {
+    if trip.connection().is_some_and(Connection::has_odd_line) {
+        return Some(HeadProblem::Target);
+    }
+    let is_chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+    let raw = session.as_http1().filter(|_| is_chunked)?.get_headers_raw_bytes();
+    names_a_length(&raw).then_some(HeadProblem::AmbiguousLength)
+}
+
+/// Whether a head as it came over the wire has a `Content-Length`.
+fn names_a_length(raw: &[u8]) -> bool {
+    let name = CONTENT_LENGTH.as_str().as_bytes();
+    raw.split(|&byte| byte == b'\n')
+        .any(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+}
+
+/// After a head whose framing is in doubt nothing on the connection can be trusted any more.
+fn must_close(fault: &Fault) -> bool {
+    matches!(fault, Fault::Head(_) | Fault::Malformed)
+}
+
+/// Whether a response runs as long as it wants: only the upstream's `idle` timeout bounds it.
+fn is_unbounded(head: &ResponseHeader) -> bool {
+    let media_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    let is = |name: &[u8]| media_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    head.status == StatusCode::SWITCHING_PROTOCOLS || is(b"text/event-stream") || is(b"application/grpc")
+}
+
+/// What a failure of Pingora's means here.
+fn fault_of(e: &Error, trip: &Trip) -> Fault {
+    use ErrorType::{
+        ConnectRefused, ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, WriteError, WriteTimedout,
+    };
+    let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected_after.is_some());
+    let begun = trip.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
+    match (e.esource(), e.etype()) {
+        (ErrorSource::Upstream, etype) if !connected => Fault::Connect(match etype {
+            ConnectRefused => ConnectFault::Refused,
+            ConnectTimedout => ConnectFault::Timeout,
+            _ => ConnectFault::Unreachable,
+        }),
+        (ErrorSource::Upstream, ReadTimedout) => Fault::Upstream(UpstreamFault::IdleTimeout),
+        (ErrorSource::Upstream, _) if begun => Fault::Upstream(UpstreamFault::TruncatedBody),
+        (ErrorSource::Upstream, WriteTimedout | WriteError) => Fault::Upstream(UpstreamFault::WriteFailed),
+        (ErrorSource::Upstream, ConnectionClosed | ReadError) => Fault::Upstream(UpstreamFault::ClosedBeforeHead),
+        (ErrorSource::Upstream, _) => Fault::Upstream(UpstreamFault::MalformedHead),
+        (ErrorSource::Downstream, ReadTimedout) => Fault::Client(ClientFault::BodyTimeout),
+        (ErrorSource::Downstream, WriteTimedout) => Fault::Client(ClientFault::ReadTimeout),
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => Fault::Client(ClientFault::Gone),
+        (ErrorSource::Downstream, _) => Fault::Client(ClientFault::MalformedBody),
+        _ => Fault::Internal(e.to_string()),
+    }
+}
+
+impl Onward {
+    /// The peer of the next try: the same endpoint's next address, if that is why it is tried again, else the
+    /// endpoint whose turn it is.
+    fn next_peer(&mut self) -> Option<Box<HttpPeer>> {
+        if self.address == 0 {
+            self.endpoint = self.upstream.pick().cloned();
+        }
+        self.tries += 1;
+        self.tried_at = Some(Instant::now());
+        self.connected_after = None;
+        let endpoint = self.endpoint.as_ref()?;
+        let mut peer = Box::new(endpoint.peers().get(self.address)?.clone());
+        if self.upstream.settings().timeouts.keepalive == Limit::Off {
+            // Pingora keeps every connection at least for a moment; under a key of its own nobody finds it.
+            peer.group_key = fastrand::u64(..);
+        }
+        Some(peer)
+    }
+
+    /// Moves on to the endpoint's next address, if it has one.
+    fn next_address(&mut self) -> bool {
+        self.address += 1;
+        self.endpoint.as_ref().is_some_and(|endpoint| self.address < endpoint.peers().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_found_in_a_raw_head_however_it_is_written() {
+        assert!(names_a_length(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\n\r\n"));
+        assert!(names_a_length(b"POST / HTTP/1.1\nContent-Length:3\n\n"));
+        assert!(!names_a_length(b"POST / HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"));
+    }
+}

@@ -1,0 +1,161 @@
+//! From a reply to the bytes of a response, the same for the live proxy and for `explain`.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::exchange::Exchange;
+use super::fault::Fault;
+use crate::filter::{Body, Chain, Edits, Failure, Reply, Response};
+use crate::head::Headers;
+
+/// A response of the door's own, ready to be written.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// All its headers but those that a connection needs (`Date`, `Connection`).
+    pub headers: HeaderMap,
+    /// Its body; not to be sent to a `HEAD`, nor with a 204 or 304.
+    pub body: Bytes,
+}
+
+/// Sends a reply back through the filters that its request has seen, and makes an answer of it.
+///
+/// A filter that fails on the way and may not turns the answer into a 500, as it would a response of the upstream.
+pub async fn answer(exchange: &mut Exchange, reply: Reply) -> Answer {
+    let mut answer = render(exchange, reply);
+    let changes = match changes(exchange, answer.status, &answer.headers).await {
+        Ok(changes) => changes,
+        Err((changes, failure)) => {
+            let reply = exchange.fail(Fault::Filter(failure)).reply();
+            answer = render(exchange, reply);
+            changes
+        }
+    };
+    changes.apply(&mut answer.headers);
+    answer
+}
+
+/// What the filters that were entered change in a response.
+///
+/// # Errors
+/// The changes that the others make, and the first filter that failed and may not.
+pub async fn changes(
+    exchange: &mut Exchange,
+    status: StatusCode,
+    headers: &dyn Headers,
+) -> Result<Edits, (Edits, Failure)> {
+    let mut edits = Edits::default();
+    let (chain, entered) = match exchange.route.as_ref() {
+        Some(taken) => (taken.route.chain.clone(), exchange.entered),
+        None => {
+            let chain = exchange.snapshot.unrouted();
+            let all = chain.links().len();
+            (chain, all)
+        }
+    };
+    match run(&chain, entered, exchange, status, headers, &mut edits).await {
+        Ok(()) => Ok(edits),
+        Err(failure) => Err((edits, failure)),
+    }
+}
+
+async fn run(
+    chain: &Chain,
+    entered: usize,
+    exchange: &mut Exchange,
+    status: StatusCode,
+    headers: &dyn Headers,
+    edits: &mut Edits,
+) -> Result<(), Failure> {
+    let mut response = Response { status, headers, subject: exchange.subject(), edits };
+    chain.response(&mut response, entered).await
+}
+
+fn render(exchange: &Exchange, reply: Reply) -> Answer {
+    let (media_type, body) = match reply.body {
+        Body::Empty => (None, Bytes::new()),
+        Body::Bytes(media_type, bytes) => (Some(media_type), bytes),
+        Body::Problem(detail) => {
+            let (media_type, body) = problem(exchange, reply.status, detail.as_deref());
+            (Some(HeaderValue::from_static(media_type)), body.into())
+        }
+    };
+    let mut headers = HeaderMap::with_capacity(reply.headers.len() + 4);
+    if reply.status.is_client_error() || reply.status.is_server_error() {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, media_type);
+    }
+    if !matches!(reply.status.as_u16(), 204 | 304) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    for (name, value) in reply.headers {
+        headers.append(name, value);
+    }
+    Answer { status: reply.status, headers, body }
+}
+
+/// An error page (RFC 9457), or plain text for those who like that better: what the client may know, and no more.
+fn problem(exchange: &Exchange, status: StatusCode, detail: Option<&str>) -> (&'static str, String) {
+    let title = status.canonical_reason().unwrap_or("Error");
+    if likes_text(exchange.asked.accept.as_ref()) {
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let text = format!("{} {title}{detail}\nrequest id: {}\n", status.as_u16(), exchange.request_id);
+        return ("text/plain; charset=utf-8", text);
+    }
+    let mut page = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+    if let Some(detail) = detail {
+        page["detail"] = detail.into();
+    }
+    page["request_id"] = (*exchange.request_id).into();
+    ("application/problem+json", format!("{page}\n"))
+}
+
+/// Whether `Accept` prefers plain text to JSON (RFC 9110, 12.5.1). Browsers and curl, which take anything, get JSON.
+fn likes_text(accept: Option<&HeaderValue>) -> bool {
+    let Some(accept) = accept.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let (mut text, mut json) = (0.0_f32, 0.0_f32);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        match kind.as_str() {
+            "text/plain" => text = quality,
+            "application/problem+json" | "application/json" | "application/*" | "*/*" => json = json.max(quality),
+            _ => {}
+        }
+    }
+    text > json
+}
+
+impl Answer {
+    /// Whether its body goes along with its head.
+    pub fn has_body(&self, method: &Method) -> bool {
+        method != Method::HEAD && !matches!(self.status.as_u16(), 204 | 304)
+    }
+
+    /// The whole response as HTTP/1.1 has it, for a connection that is closed afterwards.
+    pub fn to_bytes(&self, method: &Method) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or("");
+        let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16()).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        bytes.extend_from_slice(format!("date: {date}\r\nconnection: close\r\n\r\n").as_bytes());
+        if self.has_body(method) {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}

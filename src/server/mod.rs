@@ -1,0 +1,214 @@
+//! A door that runs: its listeners, its reload, its end.
+//!
+//! Pingora's own `Server` is not used, only its parts: its life cycle binds sockets in a task whose failure nobody
+//! hears of, and ends by sleeping through a fixed time. Here every socket is bound before anything is served, and a
+//! door that drains leaves as soon as its last connection is gone.
+
+mod listeners;
+mod side;
+mod signals;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::HttpServerApp;
+use pingora::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use tokio::time::timeout;
+
+use crate::config::{AccessFormat, AccessTarget, Config, Log, Name, Problem, Threads};
+use crate::explain::try_all;
+use crate::filter::Registry;
+use crate::observe::{AccessLog, Format, Target};
+use crate::proxy::{Gateway, Guard, Open};
+use crate::snapshot::{Snapshot, compile, every_problem};
+use listeners::Listeners;
+pub use side::SideService;
+pub use signals::{Signals, run_until_told, tell_systemd};
+pub use socket::BoundAddress;
+
+/// A door that runs.
+pub struct Server {
+    registry: Registry,
+    gateway: Gateway,
+    proxy: Arc<HttpProxy<Gateway>>,
+    open: Arc<Open>,
+    listeners: Listeners,
+    access: Log,
+}
+
+/// How long a connection without a request under way is kept when the door drains: time for a request that is just
+/// on its way, which is answered with `Connection: close`.
+const LAME_DUCK: Duration = Duration::from_secs(3);
+
+/// Upstream connections that are kept for the next request, over all upstreams. A pool that is smaller than the
+/// number of requests under way costs a connection per request.
+const POOL_SIZE: usize = 4096;
+
+impl Server {
+    /// Starts a door: its tests are run, every socket is bound, and only then the first connection is accepted. Must be
+    /// called within a tokio runtime, which then serves everything.
+    ///
+    /// # Errors
+    /// Every problem of the configuration, or every address that can't be taken, or what is wrong with the access log.
+    pub async fn start(config: Config, registry: Registry) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let (snapshot, warnings) = check(config, &registry, None).await?;
+        let config = snapshot.config();
+        let mut listeners = Listeners::default();
+        let bound = listeners.bind(config)?;
+        let access = config.log.clone();
+        let log = open_log(config)?;
+        let threads = threads(config);
+        let gateway = Gateway::new(snapshot, log);
+        let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ..ServerConf::default() };
+        let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
+        let open = Arc::new(Open::default());
+        let snapshot = gateway.snapshot();
+        let guard = guards(&proxy, &gateway, &open);
+        listeners.apply(snapshot.config(), bound, guard);
+        Ok((Self { registry, gateway, proxy, open, listeners, access }, warnings))
+    }
+
+    /// Where each listener listens.
+    pub fn addresses(&self) -> BTreeMap<Name, BoundAddress> {
+        self.listeners.addresses()
+    }
+
+    /// The configuration that holds now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.gateway.snapshot()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.open.count()
+    }
+
+    /// Reads a file for [`Server::reload`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self, file: &Path) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+        Config::load(file).map_err(|refused| every_problem(refused, &self.registry))
+    }
+
+    /// Brings the door to a new configuration: all of it, or nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it. Everything is then as it was before.
+    pub async fn reload(&mut self, config: Config) -> Result<Vec<Problem>, Vec<Problem>> {
+        let (snapshot, warnings) = check(config, &self.registry, Some(&self.gateway.snapshot())).await?;
+        let bound = self.listeners.bind(snapshot.config())?;
+        let log =
+            if snapshot.config().log.access == self.access.access { None } else { Some(open_log(snapshot.config())?) };
+        self.gateway.swap(snapshot);
+        let snapshot = self.gateway.snapshot();
+        if let Some(log) = log {
+            self.gateway.access_log().store(log.map(Arc::new));
+        }
+        self.access = snapshot.config().log.clone();
+        let guard = guards(&self.proxy, &self.gateway, &self.open);
+        self.listeners.apply(snapshot.config(), bound, guard);
+        Ok(warnings)
+    }
+
+    /// Opens the access log's file anew, for a rotation: the line that is being written goes to the old one.
+    pub fn reopen_logs(&self) {
+        if let Some(log) = &*self.gateway.access_log().load()
+            && let Err(e) = log.reopen()
+        {
+            log::error!("the access log stays where it is: its file cannot be opened anew: {e}");
+        }
+    }
+
+    /// Waits until every exchange that is over has been written down.
+    pub fn flush_logs(&self) {
+        if let Some(log) = &*self.gateway.access_log().load() {
+            log.flush();
+        }
+    }
+
+    /// Ends well: accepts nothing more, answers what is under way and what comes on open connections, and returns as
+    /// soon as none is left, at the latest after `process.drain`. Returns how many were still open then.
+    pub async fn drain(&mut self) -> usize {
+        let limit = self.gateway.snapshot().config().process.drain.0;
+        let ended = timeout(limit, async {
+            self.listeners.stop().await;
+            if timeout(LAME_DUCK.min(limit / 2), self.open.none()).await.is_err() {
+                // Connections without a request have had their time.
+                self.proxy.http_cleanup().await;
+                self.open.none().await;
+            }
+        });
+        let in_time = ended.await.is_ok();
+        self.flush_logs();
+        if in_time { 0 } else { self.open.count() }
+    }
+}
+
+/// How many worker threads a configuration asks for.
+pub fn threads(config: &Config) -> usize {
+    match config.process.threads {
+        Threads::Auto => std::thread::available_parallelism().map_or(1, Into::into),
+        Threads::Count(count) => count.get().into(),
+    }
+}
+
+fn guards<'a>(
+    proxy: &'a Arc<HttpProxy<Gateway>>,
+    gateway: &'a Gateway,
+    open: &'a Arc<Open>,
+) -> impl Fn(&Name) -> Guard + 'a {
+    |name| Guard::new(Arc::from(name.as_str()), Arc::clone(proxy), gateway.clone(), Arc::clone(open))
+}
+
+/// All that can be said of a configuration before it is served: it is compiled as for serving, and its own tests are
+/// run. `onedoor check`, start and reload are this.
+///
+/// # Errors
+/// Every problem there is.
+pub async fn check(
+    config: Config,
+    registry: &Registry,
+    previous: Option<&Snapshot>,
+) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+    let format = format_of(&config);
+    let (snapshot, warnings) = match (compile(config, registry, previous), format) {
+        (Ok(compiled), Ok(_)) => compiled,
+        (Ok(_), Err(problem)) => return Err(vec![problem]),
+        (Err(problems), format) => return Err(problems.into_iter().chain(format.err()).collect()),
+    };
+    let snapshot = Arc::new(snapshot);
+    let shortfalls = try_all(&snapshot).await;
+    if !shortfalls.is_empty() {
+        return Err(shortfalls.into_iter().map(|shortfall| shortfall.problem).collect());
+    }
+    // Nobody else holds it: the tests' exchanges are over.
+    Arc::into_inner(snapshot).map(|snapshot| (snapshot, warnings)).ok_or_else(Vec::new)
+}
+
+fn open_log(config: &Config) -> Result<Option<AccessLog>, Vec<Problem>> {
+    let access = &config.log.access;
+    let target = match &access.to {
+        AccessTarget::Off => return Ok(None),
+        AccessTarget::Stdout => Target::Stdout,
+        AccessTarget::File(path) => Target::File(PathBuf::from(path)),
+    };
+    let format = format_of(config).map_err(|problem| vec![problem])?;
+    AccessLog::start(target, format)
+        .map(Some)
+        .map_err(|e| vec![config.source.problem(&["log", "access", "to"], format!("cannot be written to: {e}"))])
+}
+
+fn format_of(config: &Config) -> Result<Format, Problem> {
+    match &config.log.access.format {
+        AccessFormat::Json => Ok(Format::json()),
+        AccessFormat::Combined => Ok(Format::combined()),
+        AccessFormat::Template(text) => {
+            Format::template(text).map_err(|why| config.source.problem(&["log", "access", "format"], why))
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A configuration that is ready to serve: immutable, whole, and swapped in at once.
+//!
+//! [`compile`] turns names into links and settings into objects, and collects every problem on the way. After that
+//! nothing is looked up by name and nothing can be missing. `check` is the same `compile`, so what it says holds.
+
+mod actions;
+mod matchers;
+mod route;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Name, Network, Node, Problem, Refused, Severity};
+use crate::filter::{Chain, Link, Registry};
+use crate::route::Table;
+use crate::upstream::Upstream;
+use route::Filters;
+pub use route::{Action, Forward, PathRule, Redirect, Respond, Route, Target};
+
+/// A configuration that is ready to serve.
+pub struct Snapshot {
+    generation: u64,
+    config: Config,
+    listeners: Vec<Listener>,
+    routes: Vec<Arc<Route>>,
+    table: Table,
+    upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    filters: Vec<Made>,
+    implied: Vec<Link>,
+}
+
+/// What a request needs to know of the listener that it came in by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// Whose word about clients is taken.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// A filter and the settings that it was made of, so that an unchanged one can be kept over a reload.
+struct Made {
+    owner: Box<str>,
+    settings: Node,
+    link: Link,
+}
+
+/// Compiles a configuration into a snapshot, and says what is odd about it though it works.
+///
+/// What stands unchanged in `previous` is taken over as it is, with whatever state it has.
+///
+/// # Errors
+/// Every problem there is, each with its place. Nothing half-loads.
+pub fn compile(
+    config: Config,
+    registry: &Registry,
+    previous: Option<&Snapshot>,
+) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let upstreams = upstreams::compile(&config, previous, &mut problems);
+    let mut filters = Filters::new(&config, registry, previous, &mut problems);
+    let mut routes = Vec::new();
+    for (name, settings) in &config.routes {
+        let chain = filters.chain(name, settings, &mut problems);
+        let action = actions::compile(name, settings, &config, &upstreams, &mut problems);
+        if let Some(action) = action {
+            routes.push(Arc::new(Route::new(name, settings, &config, action, chain)));
+        }
+    }
+    let made = filters.into_made();
+    let table = matchers::compile(&config, &mut problems);
+    upstreams::warn_of_unused(&config, &mut problems);
+    let (warnings, errors): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(|problem| problem.severity == Severity::Warning);
+    match table {
+        Some(table) if errors.is_empty() => {
+            let snapshot = Snapshot {
+                generation: previous.map_or(1, |previous| previous.generation + 1),
+                listeners: listeners(&config),
+                routes,
+                table,
+                upstreams: upstreams.into_used(),
+                filters: made,
+                implied: registry.implied().collect(),
+                config,
+            };
+            Ok((snapshot, warnings))
+        }
+        _ => Err(in_order(errors)),
+    }
+}
+
+/// Everything that is wrong with a file that was refused: what it was refused for, and what [`compile`] would have
+/// said of the parts that are in order.
+pub fn every_problem(refused: Refused, registry: &Registry) -> Vec<Problem> {
+    let Refused { mut problems, rest } = refused;
+    let Some(config) = rest else { return problems };
+    let more = &mut problems;
+    let upstreams = upstreams::compile(&config, None, more);
+    let mut filters = Filters::new(&config, registry, None, more);
+    for (name, settings) in &config.routes {
+        filters.chain(name, settings, more);
+        actions::compile(name, settings, &config, &upstreams, more);
+    }
+    filters.check_broken_routes(more);
+    matchers::compile(&config, more);
+    problems.retain(|problem| problem.severity == Severity::Error);
+    in_order(problems)
+}
+
+/// By place, so that they can be mended from top to bottom.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    problems.dedup();
+    problems
+}
+
+fn listeners(config: &Config) -> Vec<Listener> {
+    let listener = |(name, settings): (&Name, &crate::config::Listener)| Listener {
+        name: Arc::from(name.as_str()),
+        trusted_proxies: settings.trusted_proxies.clone(),
+    };
+    config.listeners.iter().map(listener).collect()
+}
+
+impl Snapshot {
+    /// How many snapshots came before this one in the process, itself included.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The configuration that it was compiled from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The listeners, in the order of their names.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// A listener by its name; `None` for one that was taken out of the file while its connections drain.
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// The routes; what the table says are positions in here.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// Which request takes which route.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// An upstream by its name, or by the URL that a route gave in place of one.
+    pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(name)
+    }
+
+    /// What answers that no route made pass through: the filters that every route has without asking.
+    pub fn unrouted(&self) -> Chain {
+        Chain::new(self.implied.clone())
+    }
+}

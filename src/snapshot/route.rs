@@ -1,0 +1,230 @@
+//! A route that is ready to serve, and the chains of filters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Made, Snapshot};
+use crate::config;
+use crate::config::{Config, Limit, Name, Node, Problem, RawNode};
+use crate::filter::{Chain, Link, Registry, Reply};
+use crate::template::Template;
+use crate::upstream::{RoundRobin, Upstream};
+
+/// What becomes of the requests that it matches.
+pub struct Route {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// What they pass on the way.
+    pub chain: Chain,
+    /// What is done with them in the end.
+    pub action: Action,
+    /// How long one exchange may take; `None`: as long as it wants.
+    pub timeout: Option<Duration>,
+}
+
+/// What a route does with a request.
+pub enum Action {
+    /// Passes it on.
+    Forward(Forward),
+    /// Answers with a redirect.
+    Redirect(Redirect),
+    /// Answers as the file says.
+    Respond(Respond),
+}
+
+/// Passing requests on.
+pub struct Forward {
+    /// To one of these.
+    pub targets: Vec<Target>,
+    /// By turns.
+    pub turns: RoundRobin,
+    /// With this path.
+    pub path: PathRule,
+}
+
+/// One upstream that a route passes requests on to.
+pub struct Target {
+    /// Where to.
+    pub upstream: Arc<Upstream>,
+    /// Its share beside the others'.
+    pub weight: u16,
+}
+
+/// The path that a request goes on with.
+pub enum PathRule {
+    /// Its own.
+    Keep,
+    /// Without the matched prefix.
+    Strip,
+    /// A new one.
+    Rewrite(Template),
+}
+
+/// A redirect made by the door.
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Where to.
+    pub to: Template,
+    /// Whether `to` has a query of its own; if not, the client's goes along.
+    pub has_query: bool,
+}
+
+/// A response made by the door.
+pub struct Respond {
+    /// Ready to be sent.
+    pub reply: Reply,
+}
+
+/// Bounds an exchange of which neither the route nor `defaults` says anything.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Route {
+    pub(super) fn new(name: &Name, settings: &config::Route, config: &Config, action: Action, chain: Chain) -> Self {
+        let timeout = match settings.timeout.or(config.defaults.timeout) {
+            None => Some(TIMEOUT),
+            Some(Limit::After(time)) => Some(time),
+            Some(Limit::Off) => None,
+        };
+        Self { name: Arc::from(name.as_str()), chain, action, timeout }
+    }
+}
+
+/// Whether settings name a secret: what they stand for may have changed though they have not.
+fn reads_outside(settings: &Node) -> bool {
+    let keys = ["file", "env", "credential"];
+    keys.iter().any(|key| settings.get(key).is_some())
+        || settings.entries().any(|(_, value)| reads_outside(value))
+        || settings.items().iter().any(reads_outside)
+}
+
+/// Makes the filters of the file, each once for each place that names it.
+pub(super) struct Filters<'a> {
+    config: &'a Config,
+    registry: &'a Registry,
+    previous: HashMap<(&'a str, &'static str), &'a Made>,
+    defaults: BTreeMap<&'static str, Link>,
+    made: Vec<Made>,
+}
+
+/// Who the filters of `defaults` belong to. No route can have this name: `:` is not among a name's characters.
+const DEFAULTS: &str = ":defaults";
+
+impl<'a> Filters<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        registry: &'a Registry,
+        previous: Option<&'a Snapshot>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let previous = previous
+            .iter()
+            .flat_map(|snapshot| &snapshot.filters)
+            .map(|made| ((&*made.owner, made.link.kind), made))
+            .collect();
+        let mut filters = Self { config, registry, previous, defaults: BTreeMap::new(), made: Vec::new() };
+        for (kind, node) in &config.defaults.filters {
+            let path = ["defaults", "filters", kind.as_str()];
+            if let Some(link) = filters.make(DEFAULTS, kind, *node, &path, problems) {
+                filters.defaults.insert(link.kind, link);
+            }
+        }
+        filters
+    }
+
+    /// The chain of a route: what `defaults` says, unless the route says otherwise, in the gateway's order.
+    pub(super) fn chain(&mut self, name: &Name, route: &config::Route, problems: &mut Vec<Problem>) -> Chain {
+        let mut links: BTreeMap<&'static str, Link> =
+            self.registry.implied().map(|link| (link.kind, link)).chain(self.defaults.clone()).collect();
+        for kind in self.switched_off(&self.config.defaults.filters) {
+            links.remove(kind);
+        }
+        for (kind, node) in &route.filters {
+            let path = ["routes", name.as_ref(), "filters", kind.as_str()];
+            if self.is_off(*node) {
+                self.check_off(kind, &links, &path, problems);
+                links.remove(kind.as_str());
+            } else if let Some(link) = self.make(name.as_ref(), kind, *node, &path, problems) {
+                links.insert(link.kind, link);
+            }
+        }
+        let mut links: Vec<Link> = links.into_values().collect();
+        links.sort_by_key(|link| self.registry.position(link.kind));
+        Chain::new(links)
+    }
+
+    /// Tells what is wrong with the filters of routes that could not be read for other reasons.
+    pub(super) fn check_broken_routes(&mut self, problems: &mut Vec<Problem>) {
+        let source = &self.config.source;
+        let routes = source.root().get("routes").into_iter().flat_map(Node::entries);
+        for (route, node) in routes.filter(|(route, _)| !self.config.routes.contains_key(*route)) {
+            for (kind, settings) in node.get("filters").into_iter().flat_map(Node::entries) {
+                let path = ["routes", route, "filters", kind];
+                if settings.as_text() != Some("off")
+                    && let Err(more) = self.registry.make(kind, settings, source, &path)
+                {
+                    problems.extend(more);
+                }
+            }
+        }
+    }
+
+    pub(super) fn into_made(self) -> Vec<Made> {
+        self.made
+    }
+
+    fn is_off(&self, node: RawNode) -> bool {
+        self.config.source.node(node).as_text() == Some("off")
+    }
+
+    fn switched_off<'b>(&'b self, filters: &'b BTreeMap<String, RawNode>) -> impl Iterator<Item = &'b str> {
+        filters.iter().filter(|(_, node)| self.is_off(**node)).map(|(kind, _)| kind.as_str())
+    }
+
+    /// `off` for a kind that does not exist is a misspelling, and one that turns off nothing is at least odd.
+    fn check_off(&self, kind: &str, links: &BTreeMap<&str, Link>, path: &[&str], problems: &mut Vec<Problem>) {
+        let source = &self.config.source;
+        if self.registry.position(kind).is_none() {
+            problems.push(source.problem_with_key(path, self.registry.unknown(kind)));
+        } else if !links.contains_key(kind) && !self.config.defaults.filters.contains_key(kind) {
+            problems.push(source.warning(path, format!("there is no `{kind}` in `defaults` that `off` could remove")));
+        }
+    }
+
+    fn make(
+        &mut self,
+        owner: &str,
+        kind: &str,
+        node: RawNode,
+        path: &[&str],
+        problems: &mut Vec<Problem>,
+    ) -> Option<Link> {
+        let source = &self.config.source;
+        if self.is_off(node) {
+            if self.registry.position(kind).is_none() {
+                problems.push(source.problem_with_key(path, self.registry.unknown(kind)));
+            }
+            return None;
+        }
+        let settings = source.node(node);
+        let kept = self
+            .registry
+            .position(kind)
+            .and_then(|_| self.registry.kinds().find(|known| *known == kind))
+            .and_then(|kind| self.previous.get(&(owner, kind)))
+            .filter(|made| made.settings.same(settings) && !reads_outside(settings));
+        let link = match kept {
+            Some(made) => made.link.clone(),
+            None => match self.registry.make(kind, settings, source, path) {
+                Ok(link) => link,
+                Err(more) => {
+                    problems.extend(more);
+                    return None;
+                }
+            },
+        };
+        self.made.push(Made { owner: owner.into(), settings: settings.clone(), link: link.clone() });
+        Some(link)
+    }
+}

@@ -1,0 +1,151 @@
+//! The upstreams of a snapshot: those of the file, and those that routes name by a URL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Snapshot;
+use crate::config;
+use crate::config::{Config, Destination, Name, Problem, To, UpstreamUrl, did_you_mean};
+use crate::upstream::Upstream;
+
+/// The upstreams that could be made, by name or URL.
+pub(super) struct Upstreams {
+    made: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// Names of the file of which a problem was told already: that they can't be used is no second one.
+    broken: BTreeSet<Arc<str>>,
+}
+
+/// Makes all upstreams, or takes them over from `previous` where their part of the file is the same.
+pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Upstreams {
+    let mut upstreams = Upstreams { made: BTreeMap::new(), broken: BTreeSet::new() };
+    for (name, settings) in &config.upstreams {
+        upstreams.make(name.as_ref(), settings, previous, &["upstreams", name.as_ref()], config, problems);
+    }
+    for (route, settings) in &config.routes {
+        for (destination, path) in destinations(settings.to.as_ref()) {
+            if let Destination::Url(url) = destination
+                && !upstreams.knows(url.as_str())
+            {
+                let path: Vec<&str> =
+                    ["routes", route.as_ref()].into_iter().chain(path.iter().map(String::as_str)).collect();
+                upstreams.make(url.as_str(), &of_url(url), previous, &path, config, problems);
+            }
+        }
+    }
+    upstreams
+}
+
+fn of_url(url: &UpstreamUrl) -> config::Upstream {
+    config::Upstream {
+        endpoints: vec![config::Endpoint { address: url.address.clone(), weight: 1 }],
+        timeouts: Default::default(),
+        host: Default::default(),
+    }
+}
+
+impl Upstreams {
+    fn knows(&self, name: &str) -> bool {
+        self.made.contains_key(name) || self.broken.contains(name)
+    }
+
+    fn make(
+        &mut self,
+        name: &str,
+        settings: &config::Upstream,
+        previous: Option<&Snapshot>,
+        path: &[&str],
+        config: &Config,
+        problems: &mut Vec<Problem>,
+    ) {
+        let kept = previous
+            .and_then(|snapshot| snapshot.upstream(name))
+            .filter(|upstream| upstream.settings() == settings && upstream.is_literal());
+        if let Some(upstream) = kept {
+            self.made.insert(upstream.name().clone(), upstream.clone());
+            return;
+        }
+        match Upstream::new(name, settings) {
+            Ok(upstream) => {
+                self.made.insert(upstream.name().clone(), Arc::new(upstream));
+            }
+            Err(why) => {
+                self.broken.insert(name.into());
+                for (endpoint, message) in why {
+                    let index = endpoint.unwrap_or_default().to_string();
+                    let mut path = path.to_vec();
+                    if path[0] == "upstreams" {
+                        path.push("endpoints");
+                        path.extend(endpoint.map(|_| index.as_str()));
+                    }
+                    problems.push(config.source.problem(&path, message));
+                }
+            }
+        }
+    }
+
+    /// What a route's `to` means; `None` if that is a problem, which is told unless it was told before.
+    pub(super) fn find(
+        &self,
+        destination: &Destination,
+        path: &[&str],
+        config: &Config,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Upstream>> {
+        let name = match destination {
+            Destination::Upstream(name) => name.as_ref(),
+            Destination::Url(url) => url.as_str(),
+        };
+        let found = self.made.get(name).cloned();
+        // An upstream that is there and could not be read is told of already.
+        let is_there = config.source.root().get("upstreams").is_some_and(|upstreams| upstreams.get(name).is_some());
+        if found.is_none() && !is_there && !self.broken.contains(name) {
+            problems.push(config.source.problem(path, unknown(name, config)));
+        }
+        found
+    }
+
+    pub(super) fn into_used(self) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+        self.made
+    }
+}
+
+fn unknown(name: &str, config: &Config) -> String {
+    let known = || config.upstreams.keys().map(Name::as_ref);
+    let hint = did_you_mean(name, known()).map(|near| format!(" did you mean `{near}`?")).unwrap_or_default();
+    let some: Vec<String> = known().take(10).map(|name| format!("`{name}`")).collect();
+    let known = if some.is_empty() {
+        "the file has no `upstreams`; add one, or write a URL such as http://127.0.0.1:9101".to_owned()
+    } else {
+        format!("known: {}{}", some.join(", "), if config.upstreams.len() > 10 { ", …" } else { "" })
+    };
+    format!("there is no upstream `{name}`;{hint} {known}")
+}
+
+/// An upstream that no route names is odd, but hurts nobody.
+pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
+    let used: BTreeSet<&Name> = config
+        .routes
+        .values()
+        .flat_map(|route| destinations(route.to.as_ref()))
+        .filter_map(|(destination, _)| match destination {
+            Destination::Upstream(name) => Some(name),
+            Destination::Url(_) => None,
+        })
+        .collect();
+    for name in config.upstreams.keys().filter(|name| !used.contains(name)) {
+        problems.push(config.source.warning(&["upstreams", name.as_ref()], "no route uses this upstream"));
+    }
+}
+
+/// Where a route's `to` leads, each with the keys that lead to it below the route.
+pub(super) fn destinations(to: Option<&To>) -> Vec<(&Destination, Vec<String>)> {
+    match to {
+        None => Vec::new(),
+        Some(To::One(destination)) => vec![(destination, vec!["to".into()])],
+        Some(To::Weighted(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(index, part)| (&part.upstream, vec!["to".into(), index.to_string(), "upstream".into()]))
+            .collect(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Upstreams: named groups of endpoints, and which of them gets the next request.
+//!
+//! Everything that can be prepared is prepared when the file is loaded: names are resolved, and each address has its
+//! peer, Pingora's word for how a server is reached, with every timeout set. The request path only picks.
+
+mod balance;
+mod endpoint;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::config;
+use crate::config::{EndpointAddress, HostPolicy};
+pub use balance::RoundRobin;
+pub use endpoint::Endpoint;
+
+/// A named group of endpoints that serve the same thing.
+#[derive(Debug)]
+pub struct Upstream {
+    name: Arc<str>,
+    endpoints: Vec<Arc<Endpoint>>,
+    turns: RoundRobin,
+    host: HostPolicy,
+    settings: config::Upstream,
+}
+
+impl Upstream {
+    /// Makes an upstream of its part of the file.
+    ///
+    /// # Errors
+    /// Each endpoint that can't be used, by its index, and why: a name that doesn't resolve, a socket path that is
+    /// too long. `None` stands for the upstream as a whole.
+    pub fn new(name: &str, settings: &config::Upstream) -> Result<Self, Vec<(Option<usize>, String)>> {
+        let mut problems = Vec::new();
+        let mut endpoints = Vec::new();
+        for (index, endpoint) in settings.endpoints.iter().enumerate() {
+            match Endpoint::new(name, endpoint, &settings.timeouts) {
+                Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
+                Err(problem) => problems.push((Some(index), problem)),
+            }
+        }
+        let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let turns = RoundRobin::new(&weights).map_err(|problem| (None, problem));
+        match turns {
+            Ok(turns) if problems.is_empty() => Ok(Self {
+                name: name.into(),
+                endpoints,
+                turns,
+                host: settings.host.clone(),
+                settings: settings.clone(),
+            }),
+            Ok(_) => Err(problems),
+            Err(problem) => {
+                problems.push(problem);
+                Err(problems)
+            }
+        }
+    }
+
+    /// Its name in the file, or the URL that it was made of.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The part of the file that it was made of: an upstream whose part has not changed is kept over a reload.
+    pub fn settings(&self) -> &config::Upstream {
+        &self.settings
+    }
+
+    /// Whether all its endpoints are addresses: names may resolve to others by the time of a reload.
+    pub fn is_literal(&self) -> bool {
+        self.settings.endpoints.iter().all(|endpoint| !matches!(endpoint.address, EndpointAddress::Name { .. }))
+    }
+
+    /// What it wants to see in `Host`.
+    pub fn host(&self) -> &HostPolicy {
+        &self.host
+    }
+
+    /// All its endpoints, in the order of the file.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// The endpoint whose turn it is; `None` when every weight is 0.
+    pub fn pick(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(self.turns.next()?)
+    }
+
+    /// The endpoint whose turn it would be, without taking the turn: what `explain` shows.
+    pub fn peek(&self) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(self.turns.peek()?)
+    }
+}
+
+/// How a server is reached, with Pingora's open defaults closed: a timeout for every wait, and connections never
+/// shared between upstreams.
+fn prepare(mut peer: HttpPeer, upstream: &str, timeouts: &config::UpstreamTimeouts) -> HttpPeer {
+    let connect = timeouts.connect.0;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(connect);
+    options.total_connection_timeout = Some(connect);
+    options.read_timeout = timeouts.idle.after();
+    options.write_timeout = timeouts.idle.after();
+    // Zero means that a connection is not kept, `None` would mean for ever.
+    options.idle_timeout = Some(timeouts.keepalive.after().unwrap_or(Duration::ZERO));
+    peer.group_key = group_key(upstream);
+    peer
+}
+
+/// Pingora's pool is keyed by address and this number. Two upstreams at one address may differ in what the pool's own
+/// key leaves out, so their connections are kept apart.
+fn group_key(upstream: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    upstream.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,172 @@
+//! Upstreams and clients that fail: each in its own way, each with its own cause and status.
+
+use crate::support::*;
+
+async fn door_to(address: &Address) -> Gateway {
+    Gateway::start(&format!(
+        "upstreams: {{api: {{endpoints: [\"{address}\"], timeouts: {{connect: 200ms, idle: 150ms}}}}}}\nroutes: {{all: {{path: /, to: api}}}}"
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn each_way_of_an_upstream_to_fail_has_its_status_and_cause() {
+    let whole = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
+    let cases: Vec<(&str, Reply, u16, &str)> = vec![
+        ("closes at once", raw_then_close(""), 502, "upstream_closed_before_head"),
+        ("resets at once", raw_then_reset(""), 502, "upstream_closed_before_head"),
+        ("half a head", raw_then_close("HTTP/1.1 200 OK\r\nconte"), 502, "upstream_closed_before_head"),
+        ("garbage", garbage(), 502, "upstream_malformed_head"),
+        (
+            "a bad length",
+            raw_then_close("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "two lengths",
+            raw_then_close("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na"),
+            502,
+            "upstream_malformed_head",
+        ),
+        ("silence", silence(), 504, "upstream_idle_timeout"),
+        ("half a head, then silence", raw("HTTP/1.1 200 OK\r\nconte"), 504, "upstream_idle_timeout"),
+        ("a body cut short", raw_then_close(format!("{whole}short")), 200, "upstream_truncated_body"),
+        ("a body that is reset", raw_then_reset(format!("{whole}short")), 200, "upstream_truncated_body"),
+        (
+            "chunks that end too early",
+            raw_then_close("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n"),
+            200,
+            "upstream_truncated_body",
+        ),
+        ("a body that stalls", raw(format!("{whole}short")), 200, "upstream_idle_timeout"),
+    ];
+    for (what, script, status, cause) in cases {
+        let api = Upstream::new().on("*", script).start().await;
+        let door = door_to(api.address()).await;
+        let response = door.get("/").send().await;
+        assert_eq!(response.status, status, "{what}");
+        assert_eq!(response.truncated(), status == 200, "{what}: a cut body must not look whole");
+        let (found, logged) = door.cause(1).await;
+        assert_eq!((found.as_str(), logged), (cause, u64::from(status)), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_is_a_502_and_its_address_is_in_the_log_only() {
+    let port = Port::refusing();
+    let door = door_to(port.address()).await;
+    let response = door.get("/").send().await;
+    assert_eq!(response.status, 502);
+    assert!(!response.text().contains("127.0.0.1"), "{}", response.text());
+    let line = &door.log(1).await[0];
+    assert_eq!((line["cause"].as_str(), line["tries"].as_u64()), (Some("upstream_refused"), Some(1)));
+    assert_eq!(line["endpoint"], port.address().to_string());
+}
+
+#[tokio::test]
+async fn a_socket_path_without_a_listener_is_a_502() {
+    let folder = tempfile::tempdir().unwrap();
+    let door = door_to(&Address::Unix(folder.path().join("nobody.sock"))).await;
+    assert_eq!(door.get("/").send().await.status, 502);
+    assert_eq!(door.cause(1).await.1, 502);
+}
+
+#[tokio::test]
+async fn when_the_client_goes_the_upstream_call_is_cancelled() {
+    let api = Upstream::new().on("*", silence()).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    api.wait_for_requests(1).await;
+    connection.reset();
+    api.wait_closed(1).await;
+    assert_eq!(door.cause(1).await, ("client_gone".into(), 499));
+}
+
+#[tokio::test]
+async fn when_the_client_goes_within_a_response_the_upstream_call_is_cancelled() {
+    let gate = Gate::new();
+    let api = Upstream::new().on("*", reply(200).chunk("one").wait(&gate).chunk("two")).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    assert_eq!(connection.read_head().await.status, 200);
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"one"[..]));
+    drop(connection);
+    api.wait_closed(1).await;
+    let (cause, status) = door.cause(1).await;
+    assert_eq!((cause.as_str(), status), ("client_gone", 200));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_costs_an_idempotent_request_nothing() {
+    let api = Upstream::new().on("*", reply(200).body("ok")).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    assert_eq!(door.get("/").send().await.status, 200);
+    api.close_connections().await;
+    assert_eq!(door.get("/").send().await.status, 200);
+    assert_eq!(api.connections(), 2);
+}
+
+#[tokio::test]
+async fn connections_are_kept_for_the_next_request_but_never_shared_between_upstreams() {
+    let api = Upstream::new().on("*", reply(200).body("ok")).start().await;
+    let door = Gateway::start(&format!(
+        "upstreams: {{a: {{endpoints: [\"{0}\"]}}, b: {{endpoints: [\"{0}\"]}}, c: {{endpoints: [\"{0}\"], timeouts: {{keepalive: off}}}}}}\nroutes: {{a: {{path: /a, to: a}}, b: {{path: /b, to: b}}, c: {{path: /c, to: c}}}}",
+        api.address()
+    ))
+    .await;
+    for path in ["/a", "/a", "/b", "/b"] {
+        door.get(path).send().await;
+    }
+    let connections = |path: &str| {
+        let seen = api.requests().into_iter().filter(|seen| seen.target == path).map(|seen| seen.connection);
+        seen.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((connections("/a").len(), connections("/b").len()), (1, 1));
+    assert!(connections("/a").is_disjoint(&connections("/b")));
+    for _ in 0..3 {
+        door.get("/c").send().await;
+    }
+    assert_eq!(connections("/c").len(), 3, "`keepalive: off` keeps none");
+}
+
+#[tokio::test]
+async fn a_body_with_bad_chunks_is_a_400_and_the_upstream_never_sees_it_as_whole() {
+    let api = Upstream::new().on("*", echo()).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    let answer = door.client().raw("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await;
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(door.cause(1).await, ("malformed_body".into(), 400));
+    assert!(api.requests().iter().all(|seen| !seen.complete));
+}
+
+#[tokio::test]
+async fn every_line_of_the_log_says_where_a_request_went_and_how_long_it_took() {
+    let api = Upstream::new().on("*", reply(201).body("hello")).start().await;
+    let door = Gateway::start(&format!(
+        "upstreams: {{api: {{endpoints: [\"{}\"]}}}}\nroutes: {{all: {{path: /, to: api}}}}",
+        api.address()
+    ))
+    .await;
+    door.request("POST", "/a?b=c").host("shop.test").header("user-agent", "me \"x\"").body("12345678").send().await;
+    let line = &door.log(1).await[0];
+    for (field, value) in [
+        ("method", "POST"),
+        ("host", "shop.test"),
+        ("path", "/a?b=c"),
+        ("listener", "web"),
+        ("route", "all"),
+        ("upstream", "api"),
+        ("client", "127.0.0.1"),
+        ("user_agent", "me \"x\""),
+    ] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+    for (field, value) in [("status", 201), ("tries", 1), ("bytes_received", 8), ("bytes_sent", 5)] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+    assert!(line["duration_ms"].as_f64().unwrap() > 0.0 && line["upstream_ms"].as_f64().unwrap() > 0.0, "{line}");
+    assert_eq!(line["cause"], serde_json::Value::Null);
+}

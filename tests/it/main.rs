@@ -1,0 +1,18 @@
+//! Whole doors in this process, in front of scripted upstreams, asked by a client that sends exactly what it is told.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
+
+mod support;
+
+mod deadlines;
+mod examples;
+mod explain_agrees;
+mod faults;
+mod filters;
+mod harness;
+mod head;
+mod mutated;
+mod readme_filter;
+mod reload;
+mod routing;
+mod streaming;

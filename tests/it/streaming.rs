@@ -1,0 +1,88 @@
+//! Bodies go through as they come, both ways; nothing is held back and nothing is lost.
+
+use crate::support::*;
+
+async fn door(script: impl Into<Script>) -> (Gateway, Server) {
+    let api = Upstream::new().on("*", script).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    (door, api)
+}
+
+#[tokio::test]
+async fn each_chunk_of_a_response_comes_before_the_next_is_sent() {
+    let (one, two) = (Gate::new(), Gate::new());
+    let (door, _api) = door(reply(200).chunk("a").wait(&one).chunk("b").wait(&two).chunk("c")).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    connection.read_head().await;
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"a"[..]));
+    one.open();
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"b"[..]));
+    two.open();
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"c"[..]));
+    assert_eq!(connection.read_some().await, None);
+}
+
+#[tokio::test]
+async fn a_request_body_streams_while_the_response_streams() {
+    let (door, api) = door(mirror()).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.request("POST", "/").header("transfer-encoding", "chunked")).await;
+    connection.send_chunk("one").await;
+    assert_eq!(connection.read_head().await.status, 200);
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"one"[..]));
+    connection.send_chunk("two").await;
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"two"[..]));
+    connection.end_chunks().await;
+    assert_eq!(connection.read_some().await, None);
+    assert_eq!(api.last().body, b"onetwo");
+}
+
+#[tokio::test]
+async fn large_bodies_arrive_whole_both_ways() {
+    let (door, api) = door(reply(200).filler(20 << 20)).await;
+    let body = vec![b'u'; 20 << 20];
+    let response = door.request("POST", "/").body(body).send().await;
+    assert_eq!((response.status, response.body.len(), response.truncated()), (200, 20 << 20, false));
+    assert_eq!(api.last().body_length, 20 << 20);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_continue_gets_it_from_the_upstream() {
+    let (door, api) = door(reply(200).interim(100, &[]).body("ok")).await;
+    let mut connection = door.client().connect().await;
+    connection
+        .send_head(door.request("POST", "/").header("expect", "100-continue").header("content-length", "3"))
+        .await;
+    assert_eq!(connection.read_interim().await.status, 100);
+    connection.write("abc").await;
+    assert_eq!(connection.read_response().await.status, 200);
+    assert_eq!(api.last().body, b"abc");
+}
+
+#[tokio::test]
+async fn a_head_request_and_empty_statuses_leave_the_connection_usable() {
+    let (door, _api) = door(reply(200).header("content-length", "5").before_body()).await;
+    let mut connection = door.client().connect().await;
+    for _ in 0..2 {
+        let response = connection.send(door.request("HEAD", "/")).await;
+        assert_eq!((response.status, response.header("content-length")), (200, Some("5")));
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_ends_with_its_connection_is_passed_on_whole() {
+    let (door, _api) = door(reply(200).until_close().body("all of it")).await;
+    let response = door.get("/").send().await;
+    assert_eq!((response.status, response.text(), response.truncated()), (200, "all of it", false));
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_early_is_heard() {
+    let (door, _api) = door(reply(413).body("too much").before_body()).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.request("POST", "/").header("content-length", "1000000")).await;
+    connection.write("some").await;
+    let response = connection.read_response().await;
+    assert_eq!((response.status, response.text()), (413, "too much"));
+}

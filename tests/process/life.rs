@@ -1,0 +1,170 @@
+//! Start, reload, drain, end.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use crate::door::{Door, PATIENCE, Service, file, run, stderr, stdout, text};
+
+fn yaml(body: &str) -> String {
+    format!(
+        "listeners: {{web: {{address: \"127.0.0.1:0\"}}}}\nlog: {{access: off}}\nroutes:\n  a: {{path: /a, respond: {{body: \"{body}\"}}}}\n"
+    )
+}
+
+#[test]
+fn a_port_that_is_taken_is_exit_code_1_and_one_line() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let (_folder, path) = file(&yaml("x").replace("127.0.0.1:0", &address.to_string()));
+    let output = run(&["run", "-c", text(&path)]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(said.contains("onedoor.yaml:1:"), "{said}");
+}
+
+#[test]
+fn if_one_of_two_ports_is_taken_neither_is_served() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (taken_address, free_address) = (taken.local_addr().unwrap(), free.local_addr().unwrap());
+    drop(free);
+    let listeners = format!("{{a: {{address: \"{free_address}\"}}, b: {{address: \"{taken_address}\"}}}}");
+    let (_folder, path) = file(&yaml("x").replace("{web: {address: \"127.0.0.1:0\"}}", &listeners));
+    let output = run(&["run", "-c", text(&path)]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(TcpStream::connect(free_address).is_err());
+}
+
+#[test]
+fn hup_swaps_in_a_new_file() {
+    let mut door = Door::start(&yaml("one"));
+    assert_eq!(stdout(&door.curl(&[], "/a")), "one");
+    door.rewrite(&yaml("two"));
+    door.signal("HUP");
+    door.wait_for("generation 2");
+    assert_eq!(stdout(&door.curl(&[], "/a")), "two");
+}
+
+#[test]
+fn hup_with_a_bad_file_keeps_the_old_one_and_says_why() {
+    let mut door = Door::start(&yaml("one"));
+    door.rewrite(&yaml("two").replace("respond", "respnd"));
+    door.signal("HUP");
+    door.wait_for("did you mean `respond`");
+    door.wait_for("goes on with generation 1");
+    assert_eq!(stdout(&door.curl(&[], "/a")), "one");
+    assert!(door.is_running());
+}
+
+#[test]
+fn a_listener_can_come_and_go_by_reload() {
+    let mut door = Door::start(&yaml("one"));
+    let other = "{web: {address: \"127.0.0.1:0\"}, more: {address: \"127.0.0.1:0\"}}";
+    door.rewrite(&yaml("two").replace("{web: {address: \"127.0.0.1:0\"}}", other));
+    door.signal("HUP");
+    let line = door.wait_for("listener `more` on ");
+    let more = line.rsplit(' ').next().unwrap().to_owned();
+    door.wait_for("generation 2");
+    assert_eq!(stdout(&crate::door::curl(&[], &format!("http://{more}/a"))), "two");
+    assert_eq!(stdout(&door.curl(&[], "/a")), "two");
+    door.rewrite(&yaml("three"));
+    door.signal("HUP");
+    door.wait_for("generation 3");
+    assert_eq!(stdout(&door.curl(&[], "/a")), "three");
+    let refused = (0..400).any(|_| {
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+        TcpStream::connect(&more).is_err()
+    });
+    assert!(refused, "a removed listener still accepts");
+}
+
+#[test]
+fn term_leaves_at_once_when_idle() {
+    let mut door = Door::start(&yaml("one"));
+    door.signal("TERM");
+    let before = std::time::Instant::now();
+    assert_eq!(door.wait().code(), Some(0));
+    assert!(before.elapsed() < std::time::Duration::from_secs(2), "{:?}", before.elapsed());
+}
+
+/// A service that answers only when the test says so, and a door in front of it with one request under way.
+fn under_way() -> (Door, TcpStream, std::sync::mpsc::Sender<()>) {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (arrived, has_arrived) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let service = Service::start(move |_, stream| {
+        arrived.send(()).ok();
+        wait.lock().unwrap().recv_timeout(PATIENCE).ok();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").ok();
+    });
+    let door = Door::start(&format!(
+        "listeners: {{web: {{address: \"127.0.0.1:0\"}}}}\nlog: {{access: off}}\nroutes:\n  a: {{path: /a, to: \"http://{}\"}}\n",
+        service.address
+    ));
+    let mut client = TcpStream::connect(door.address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    has_arrived.recv_timeout(PATIENCE).unwrap();
+    (door, client, go)
+}
+
+#[test]
+fn term_lets_a_request_that_is_under_way_end_well() {
+    let (mut door, mut client, go) = under_way();
+    door.signal("TERM");
+    door.wait_for("draining");
+    go.send(()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("late"), "{answer}");
+    assert_eq!(door.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_term_leaves_at_once() {
+    let (mut door, mut client, _go) = under_way();
+    door.signal("TERM");
+    door.wait_for("draining");
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0));
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).ok();
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn usr1_opens_the_log_file_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let mut door = Door::start(&yaml("x").replace("{access: off}", &format!("{{access: {{to: {}}}}}", log.display())));
+    door.curl(&[], "/a?first");
+    let moved = folder.path().join("access.log.1");
+    std::fs::rename(&log, &moved).unwrap();
+    door.signal("USR1");
+    let there = (0..2000).any(|_| {
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+        log.exists()
+    });
+    assert!(there, "the log file was not opened anew");
+    door.curl(&[], "/a?second");
+    door.signal("TERM");
+    door.wait();
+    assert!(std::fs::read_to_string(&moved).unwrap().contains("?first"));
+    assert!(std::fs::read_to_string(&log).unwrap().contains("?second"));
+}
+
+#[test]
+fn a_unix_socket_is_served_to_curl_and_gone_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock");
+    let listeners = format!("{{web: {{address: \"127.0.0.1:0\"}}, local: {{address: \"unix:{}\"}}}}", socket.display());
+    // What a crashed door left behind is no obstacle.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let mut door = Door::start(&yaml("local").replace("{web: {address: \"127.0.0.1:0\"}}", &listeners));
+    let output = crate::door::curl(&["--unix-socket", text(&socket)], "http://anything/a");
+    assert_eq!(stdout(&output), "local", "{}", stderr(&output));
+    door.signal("TERM");
+    assert_eq!(door.wait().code(), Some(0));
+    assert!(!socket.exists());
+}

@@ -1,0 +1,8 @@
+//! The real binary: its exit codes, its signals, its memory, with real curl.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
+
+mod command_line;
+mod door;
+mod life;
+mod memory;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Fast under many threads, and small where connections come and go; benches/README.md has the comparison.
+/// It gives memory back and keeps little for each thread; `benches/README.md` has the comparison with mimalloc.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     onedoor::run(onedoor::builtins())

@@ -3,8 +3,8 @@
 //! It happens after parsing, so no variable can bring YAML into a file; only values are looked at, never keys. `$$` is
 //! a `$`, and a `$` before anything but `{` and `$` is one too, so that regular expressions and `{$}` stay as they are.
 //! What stands in a value without quotes is typed by what it has become: `port: ${PORT}` is a number if the variable
-//! is one, and nothing at all if it is empty. (Between brackets YAML takes the braces for its own: `{port: "${PORT}"}`
-//! needs its quotes, and so is text.)
+//! is one, and nothing at all if it is empty. Between brackets YAML takes the braces for its own, so `{port: "${PORT}"}`
+//! needs quotes: they count for nothing around one variable alone.
 
 use std::ffi::OsString;
 
@@ -40,6 +40,7 @@ impl Replacer<'_> {
                 )),
                 Ok(text) => {
                     self.left -= text.len();
+                    scalar.plain |= is_one_reference(&scalar.text) && is_number_or_truth(&text);
                     scalar.text = text;
                 }
                 Err(why) => self.problems.push(Problem::error(Some(node.place.clone()), path.as_str(), why)),
@@ -59,6 +60,15 @@ impl Replacer<'_> {
             }),
         }
     }
+}
+
+/// Whether a text is one `${NAME}` and nothing else.
+fn is_one_reference(text: &str) -> bool {
+    text.starts_with("${") && text.find('}') == Some(text.len() - 1)
+}
+
+fn is_number_or_truth(text: &str) -> bool {
+    matches!(text, "true" | "false") || text.parse::<f64>().is_ok()
 }
 
 /// `text` with its variables replaced, or what is wrong with one of them.
@@ -185,6 +195,17 @@ mod tests {
         assert_eq!(node.get("${PORT}").unwrap().as_text(), Some("x\nroutes: {}"));
         assert!(node.get("n").unwrap().is_null());
         assert_eq!(node.get("q").unwrap().as_text(), Some(""));
+    }
+
+    #[test]
+    fn quotes_around_one_variable_alone_count_for_nothing() {
+        let (tree, _) = tree("{a: \"${PORT}\", b: \"x${PORT}\", c: \"${EMPTY:-null}\"}");
+        let is_plain = |key: &str| match &tree.get(key).unwrap().value {
+            Value::Scalar(scalar) => scalar.plain,
+            _ => panic!("{key} is no scalar"),
+        };
+        assert!(is_plain("a"));
+        assert!(!is_plain("b") && !is_plain("c"));
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Nearby {
 /// Asks the engine.
 pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanation {
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
-    let listener = listener.or_else(|| snapshot.listeners().first()).map_or(Arc::from(""), |it| it.name.clone());
+    let listener = listener.or_else(|| snapshot.listeners().first()).map(|listener| listener.name.clone());
     let mut headers = question.headers.clone();
     headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
     let incoming = Incoming {

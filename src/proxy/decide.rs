@@ -84,7 +84,8 @@ pub async fn run(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option
 /// What is known of a request before anything in it was checked: enough for a line in the log.
 fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     let snapshot = exchange.snapshot.clone();
-    let trusted_proxies = snapshot.listener(&exchange.listener).map_or(&[][..], |listener| &listener.trusted_proxies);
+    let listener = exchange.listener.as_deref().and_then(|name| snapshot.listener(name));
+    let trusted_proxies = listener.map_or(&[][..], |listener| &listener.trusted_proxies);
     exchange.client = forwarded::client(incoming.peer, incoming.headers, trusted_proxies);
     exchange.request_id = forwarded::request_id(incoming.headers, exchange.client.trusted);
     let asked = &mut exchange.asked;

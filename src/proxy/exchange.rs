@@ -19,8 +19,8 @@ use crate::upstream::{Endpoint, Upstream};
 pub struct Exchange {
     /// The configuration that holds for this exchange from beginning to end.
     pub snapshot: Arc<Snapshot>,
-    /// The name of the listener that it came in by.
-    pub listener: Arc<str>,
+    /// The name of the listener that it came in by, when that is known.
+    pub listener: Option<Arc<str>>,
     /// When its head was whole.
     pub started: Instant,
     /// The same by the wall clock.
@@ -121,7 +121,7 @@ pub struct Answered {
 
 impl Exchange {
     /// An exchange about which nothing is known yet.
-    pub fn new(snapshot: Arc<Snapshot>, listener: Arc<str>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, listener: Option<Arc<str>>) -> Self {
         Self {
             snapshot,
             listener,
@@ -176,7 +176,7 @@ impl Exchange {
             host: Some(self.asked.host.as_bytes()).filter(|host| !host.is_empty()),
             target: self.asked.target.as_bytes(),
             version: self.asked.version,
-            listener: Some(&*self.listener).filter(|name| !name.is_empty()),
+            listener: self.listener.as_deref(),
             route: self.route.as_ref().map(|taken| &*taken.route.name),
             upstream: onward.map(|onward| &**onward.upstream.name()),
             endpoint: onward.and_then(|onward| onward.endpoint.as_ref()).map(|endpoint| endpoint.name()),

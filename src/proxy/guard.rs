@@ -166,7 +166,7 @@ impl Guard {
 
     /// An exchange of which nothing was read, for the log and the error page.
     fn unread(&self, connection: &Connection) -> Exchange {
-        let mut exchange = Exchange::new(self.gateway.snapshot(), connection.listener.clone());
+        let mut exchange = Exchange::new(self.gateway.snapshot(), Some(connection.listener.clone()));
         let nothing = http::HeaderMap::new();
         exchange.client = super::forwarded::client(connection.peer, &nothing, &[]);
         exchange.request_id = super::forwarded::request_id(&nothing, false);

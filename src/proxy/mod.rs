@@ -161,7 +161,7 @@ impl ProxyHttp for Gateway {
     type CTX = Trip;
 
     fn new_ctx(&self) -> Trip {
-        Trip::new(Exchange::new(self.snapshot(), Arc::from("")))
+        Trip::new(Exchange::new(self.snapshot(), None))
     }
 
     fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {
@@ -175,7 +175,7 @@ impl ProxyHttp for Gateway {
             .map(|stream| stream.connection().clone());
         if let Some(connection) = connection {
             connection.begin_exchange();
-            trip.listener = connection.listener.clone();
+            trip.listener = Some(connection.listener.clone());
             trip.set_connection(connection);
         }
         if !session.is_process_shutting_down() && session.get_keepalive().is_some() {

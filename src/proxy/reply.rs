@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::fault::Fault;
-use crate::filter::{Body, Chain, Edits, Failure, Reply, Response};
+use crate::filter::{Body, Edits, Failure, Reply, Response};
 use crate::head::Headers;
 
 /// A response of the door's own, ready to be written.
@@ -49,30 +49,25 @@ pub async fn changes(
     headers: &dyn Headers,
 ) -> Result<Edits, (Edits, Failure)> {
     let mut edits = Edits::default();
-    let (chain, entered) = match exchange.route.as_ref() {
-        Some(taken) => (taken.route.chain.clone(), exchange.entered),
+    let route = exchange.route.as_ref().map(|taken| taken.route.clone());
+    let (unrouted, entered);
+    let chain = match &route {
+        Some(route) => {
+            entered = exchange.entered;
+            &route.chain
+        }
         None => {
-            let chain = exchange.snapshot.unrouted();
-            let all = chain.links().len();
-            (chain, all)
+            unrouted = exchange.snapshot.unrouted();
+            entered = unrouted.links().len();
+            &unrouted
         }
     };
-    match run(&chain, entered, exchange, status, headers, &mut edits).await {
+    let mut response = Response { status, headers, subject: exchange.subject(), edits: &mut edits };
+    let passed = chain.response(&mut response, entered).await;
+    match passed {
         Ok(()) => Ok(edits),
         Err(failure) => Err((edits, failure)),
     }
-}
-
-async fn run(
-    chain: &Chain,
-    entered: usize,
-    exchange: &mut Exchange,
-    status: StatusCode,
-    headers: &dyn Headers,
-    edits: &mut Edits,
-) -> Result<(), Failure> {
-    let mut response = Response { status, headers, subject: exchange.subject(), edits };
-    chain.response(&mut response, entered).await
 }
 
 fn render(exchange: &Exchange, reply: Reply) -> Answer {

@@ -20,12 +20,12 @@
 //! | 7 | [`cli`](run) | flags to library calls; the only place that prints or exits |
 //! | 6 | [`server`] | listeners, signals, reload, drain |
 //! | 5½ | [`explain`] | the engine asked on paper; the file's own tests |
-//! | 5 | [`proxy`] | the engine (`decide`), and Pingora's `ProxyHttp` as its driver; the guard before it; every fault |
-//! | 4½ | [`observe`] | the access log: reads a finished record, knows no proxy |
+//! | 5 | `proxy` | the engine (`decide`), and Pingora's `ProxyHttp` as its driver; the guard before it; every fault |
+//! | 4½ | `observe` | the access log: reads a finished record, knows no proxy |
 //! | 4 | [`snapshot`] | `compile(config, registry, previous)`: all or every problem |
 //! | 3 | `filters`, [`route`] | the filters that come along, a file each; which request takes which route |
 //! | 2 | [`filter`] | the contract for filters: `Filter`, `Configure`, `Flow`, chain, registry |
-//! | 1 | [`head`], [`template`], [`upstream`] | a request's head; texts with `{variables}`; whose turn it is |
+//! | 1 | [`head`], `template`, [`upstream`] | a request's head; texts with `{variables}`; whose turn it is |
 //! | 0 | [`config`] | the shape of the file, narrow values, places (line:column), secrets; alone knows the YAML crate |
 //!
 //! # The trip of a request
@@ -54,12 +54,12 @@ pub mod explain;
 pub mod filter;
 mod filters;
 pub mod head;
-pub mod observe;
-pub mod proxy;
+mod observe;
+mod proxy;
 pub mod route;
 pub mod server;
 pub mod snapshot;
-pub mod template;
+mod template;
 pub mod upstream;
 
 pub use cli::{run, run_from};

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use serde_json::json;
 
@@ -63,7 +62,7 @@ pub(super) fn test(file: &Path, registry: &Registry, json: bool) -> ExitCode {
     let snapshot = match compiled {
         Ok((snapshot, warnings)) => {
             warn_all(&warnings);
-            Arc::new(snapshot)
+            snapshot
         }
         Err(problems) => return fail_all(&problems),
     };

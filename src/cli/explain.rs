@@ -3,14 +3,12 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
 use super::{FAINT, File, GOOD, STRONG, WARNING, fail, fail_all, load, pretty, print, runtime};
-use crate::explain::{Explanation, Question};
+use crate::explain::{Explanation, Peer, Question};
 use crate::filter::Registry;
-use crate::proxy::Peer;
 use crate::snapshot;
 
 /// What to explain.
@@ -48,7 +46,7 @@ pub(super) fn explain(arguments: &Arguments, registry: &Registry) -> ExitCode {
     };
     let compiled = load(&arguments.file.config, registry).and_then(|config| snapshot::compile(config, registry, None));
     let snapshot = match compiled {
-        Ok((snapshot, _)) => Arc::new(snapshot),
+        Ok((snapshot, _)) => snapshot,
         Err(problems) => return fail_all(&problems),
     };
     if let Some(name) = &arguments.listener
@@ -71,8 +69,11 @@ pub(super) fn explain(arguments: &Arguments, registry: &Registry) -> ExitCode {
 fn question(arguments: &Arguments) -> Result<Question, String> {
     let method = Method::from_bytes(arguments.method.as_bytes())
         .map_err(|_| format!("`{}` is no method; try GET or POST", arguments.method))?;
-    if method.as_str() != method.as_str().to_ascii_uppercase() {
-        log::debug!("methods are case-sensitive (RFC 9110, 9.1)");
+    if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        anstream::eprintln!(
+            "{WARNING}note:{WARNING:#} methods are case-sensitive (RFC 9110, 9.1): did you mean {}?",
+            method.as_str().to_ascii_uppercase()
+        );
     }
     let mut question = Question::new(method, &arguments.target);
     question.peer = Peer::Inet(SocketAddr::new(arguments.from, 0));

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use serde::Serialize;
 
 use crate::filter::Verdict;
-use crate::head::{Head, Headers};
-use crate::proxy::{self, Decision, Exchange, Fault, Incoming, Peer, Trace};
+pub use crate::proxy::Peer;
+use crate::proxy::{self, Decision, Exchange, Fault, Incoming};
 use crate::snapshot::{Action, Snapshot};
 pub use trial::{Shortfall, try_all};
 
@@ -117,7 +117,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
         peer: question.peer,
     };
     let mut exchange = Exchange::new(snapshot.clone(), listener);
-    let mut trace = Trace::default();
+    let mut trace = Vec::new();
     let decision = match proxy::route(&mut exchange, &incoming) {
         Ok(()) => proxy::run(&mut exchange, &incoming, Some(&mut trace)).await,
         Err(decision) => *decision,
@@ -135,8 +135,8 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     explanation
 }
 
-fn understood(question: &Question, exchange: &Exchange, trace: Trace, near: Vec<Nearby>) -> Explanation {
-    let canonical = exchange.asked.path.as_ref().map(|path| path.canonical().to_owned());
+fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, near: Vec<Nearby>) -> Explanation {
+    let canonical = exchange.path().map(|path| path.canonical().to_owned());
     Explanation {
         request: format!("{} {}", question.method, question.target),
         host: Some(exchange.asked.host.to_string()).filter(|host| !host.is_empty()),
@@ -159,14 +159,14 @@ fn understood(question: &Question, exchange: &Exchange, trace: Trace, near: Vec<
 }
 
 /// What each filter said, and that the others were not asked.
-fn verdicts(exchange: &Exchange, trace: Trace) -> Vec<Verdict> {
+fn verdicts(exchange: &Exchange, mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     let links = exchange.route.as_ref().map_or(&[][..], |taken| taken.route.chain.links());
-    let silent = links.iter().skip(trace.verdicts.len()).map(|link| Verdict {
+    let silent = links.iter().skip(verdicts.len()).map(|link| Verdict {
         kind: link.kind,
         verdict: "not reached".into(),
         notes: Vec::new(),
     });
-    let mut verdicts = trace.verdicts;
+    let silent: Vec<Verdict> = silent.collect();
     verdicts.extend(silent);
     verdicts
 }
@@ -183,16 +183,10 @@ fn shares(exchange: &Exchange) -> Vec<Share> {
 }
 
 fn near(snapshot: &Snapshot, exchange: &Exchange, incoming: &Incoming<'_>) -> Vec<Nearby> {
-    let Some(path) = exchange.asked.path.as_ref() else {
+    let Some(path) = exchange.path() else {
         return Vec::new();
     };
-    let head = Head {
-        method: incoming.method,
-        host: &exchange.asked.host,
-        path,
-        query: exchange.query(),
-        headers: incoming.headers as &dyn Headers,
-    };
+    let head = proxy::head(exchange, incoming, path);
     let name = |route: usize| snapshot.routes().get(route).map_or(String::new(), |route| route.name.to_string());
     snapshot
         .table()

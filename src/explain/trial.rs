@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{Explanation, Question, explain};
+use super::{Explanation, Peer, Question, explain};
 use crate::config::{Problem, Test};
-use crate::proxy::Peer;
 use crate::snapshot::{Action, Snapshot};
 
 /// A test of the file that does not hold.

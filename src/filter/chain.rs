@@ -94,18 +94,21 @@ impl Chain {
     ) -> Outcome {
         for link in &self.links {
             *entered += 1;
-            let edits_before = request.edits.as_slice().len();
+            let before = request.edits.mark();
             let result = guarded(link.filter.request(request)).await;
             if let Some(trace) = trace.as_deref_mut() {
                 let mut verdict = link.verdict(&result);
                 verdict.notes.extend(request.notes.as_deref_mut().map(std::mem::take).unwrap_or_default());
-                verdict.notes.extend(request.edits.as_slice()[edits_before..].iter().map(ToString::to_string));
+                verdict.notes.extend(request.edits.as_slice()[before.1..].iter().map(ToString::to_string));
                 trace.push(verdict);
             }
             match result {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Reply(reply)) => return Outcome::Reply(link.kind, reply),
-                Err(error) if link.on_error == OnError::Open => link.opened(request.subject.request_id, &error),
+                Err(error) if link.on_error == OnError::Open => {
+                    request.edits.take_back(before);
+                    link.opened(request.subject.request_id, &error);
+                }
                 Err(error) => return Outcome::Failed(Failure { kind: link.kind, error }),
             }
         }
@@ -120,10 +123,15 @@ impl Chain {
     pub async fn response(&self, response: &mut Response<'_>, entered: usize) -> std::result::Result<(), Failure> {
         let mut failed = None;
         for link in self.links.iter().take(entered).rev() {
+            let before = response.edits.mark();
             match guarded(link.filter.response(response)).await {
                 Ok(()) => {}
-                Err(error) if link.on_error == OnError::Open => link.opened(response.subject.request_id, &error),
+                Err(error) if link.on_error == OnError::Open => {
+                    response.edits.take_back(before);
+                    link.opened(response.subject.request_id, &error);
+                }
                 Err(error) => {
+                    response.edits.take_back(before);
                     failed.get_or_insert(Failure { kind: link.kind, error });
                 }
             }

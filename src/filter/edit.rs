@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::head::Headers;
+use crate::head::hop::{is_framing, is_hop_by_hop};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +22,13 @@ pub enum Edit {
     Add(HeaderName, HeaderValue),
     /// None of this name.
     Remove(HeaderName),
-    /// None but these, and those that the message cannot do without (see [`is_framing`]).
-    Keep(Arc<[HeaderName]>),
 }
+
+/// A header that no filter may change: it belongs to the message's framing or its connection (see
+/// [`is_framing`] and [`is_hop_by_hop`]), which the door writes itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the header `{0}` belongs to the message's framing or connection, which no filter may change")]
+pub struct NotForFilters(HeaderName);
 
 impl fmt::Display for Edit {
     /// As `explain` prints it: `set x-a: b`.
@@ -32,10 +37,6 @@ impl fmt::Display for Edit {
             Edit::Set(name, value) => write!(f, "set {name}: {}", shown(value)),
             Edit::Add(name, value) => write!(f, "add {name}: {}", shown(value)),
             Edit::Remove(name) => write!(f, "remove {name}"),
-            Edit::Keep(names) => {
-                let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-                write!(f, "keep only {}", names.join(", "))
-            }
         }
     }
 }
@@ -45,60 +46,110 @@ fn shown(value: &HeaderValue) -> Cow<'_, str> {
     if value.is_sensitive() { "(secret)".into() } else { String::from_utf8_lossy(value.as_bytes()) }
 }
 
-/// A list of changes, in the order in which they count.
+/// What filters change in a head: first what the other side sent is let through or not, then each change in its order.
 #[derive(Debug, Clone, Default)]
-pub struct Edits(Vec<Edit>);
+pub struct Edits {
+    allowed: Option<Arc<[HeaderName]>>,
+    list: Vec<Edit>,
+}
 
 impl Edits {
     /// Sets a header to one value.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push(Edit::Set(name, value));
+    ///
+    /// # Errors
+    /// If the header is not for filters to change.
+    pub fn set(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), NotForFilters> {
+        changeable(&name)?;
+        self.list.push(Edit::Set(name, value));
+        Ok(())
     }
 
     /// Adds a value to a header.
-    pub fn add(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push(Edit::Add(name, value));
+    ///
+    /// # Errors
+    /// If the header is not for filters to change.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), NotForFilters> {
+        changeable(&name)?;
+        self.list.push(Edit::Add(name, value));
+        Ok(())
     }
 
     /// Removes a header.
-    pub fn remove(&mut self, name: HeaderName) {
-        self.0.push(Edit::Remove(name));
+    ///
+    /// # Errors
+    /// If the header is not for filters to change.
+    pub fn remove(&mut self, name: HeaderName) -> Result<(), NotForFilters> {
+        changeable(&name)?;
+        self.list.push(Edit::Remove(name));
+        Ok(())
     }
 
-    /// Adds a prepared change.
-    pub fn push(&mut self, edit: Edit) {
-        self.0.push(edit);
+    /// Lets through, of what the other side sent, these headers only, and those that a message cannot do without. What
+    /// the door and filters write is not concerned.
+    pub fn allow_only(&mut self, names: Arc<[HeaderName]>) {
+        self.allowed = Some(match self.allowed.take() {
+            Some(before) => before.iter().filter(|name| names.contains(name)).cloned().collect(),
+            None => names,
+        });
+    }
+
+    /// Adds a change whose name was checked when the file was loaded.
+    pub(crate) fn push(&mut self, edit: Edit) {
+        self.list.push(edit);
     }
 
     /// The changes so far.
     pub fn as_slice(&self) -> &[Edit] {
-        &self.0
+        &self.list
     }
 
-    /// What the changes so far make of a header: `None` if they leave it alone, `Some(None)` if they remove it.
-    pub fn outcome(&self, name: &HeaderName) -> Option<Option<&HeaderValue>> {
-        for edit in self.0.iter().rev() {
-            match edit {
-                Edit::Set(n, value) | Edit::Add(n, value) if n == name => return Some(Some(value)),
-                Edit::Remove(n) if n == name => return Some(None),
-                Edit::Keep(names) if !names.contains(name) && !is_framing(name) => return Some(None),
-                _ => {}
-            }
+    /// What the first value of a header is after the changes so far, if this is what was sent.
+    pub fn first<'a>(&'a self, name: &HeaderName, sent: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let sent = sent.filter(|_| self.lets_through(name));
+        self.list.iter().fold(sent, |first, edit| match edit {
+            Edit::Set(n, value) if n == name => Some(value.as_bytes()),
+            Edit::Add(n, value) if n == name => first.or(Some(value.as_bytes())),
+            Edit::Remove(n) if n == name => None,
+            _ => first,
+        })
+    }
+
+    fn lets_through(&self, name: &HeaderName) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(name) || is_framing(name))
+    }
+
+    /// Drops, of what the other side sent, what is not let through.
+    pub(crate) fn let_through(&self, headers: &mut impl HeadersMut) {
+        if self.allowed.is_some() {
+            headers.retain(&|name| self.lets_through(name));
         }
-        None
     }
 
     /// Carries the changes out.
-    pub fn apply(&self, headers: &mut impl HeadersMut) {
-        for edit in &self.0 {
+    pub(crate) fn apply(&self, headers: &mut impl HeadersMut) {
+        for edit in &self.list {
             match edit {
                 Edit::Set(name, value) => headers.set(name.clone(), value.clone()),
                 Edit::Add(name, value) => headers.add(name.clone(), value.clone()),
                 Edit::Remove(name) => headers.remove(name),
-                Edit::Keep(names) => headers.retain(&|name| names.contains(name) || is_framing(name)),
             }
         }
     }
+
+    /// How far it has come: what [`Edits::take_back`] goes back to.
+    pub(crate) fn mark(&self) -> (Option<Arc<[HeaderName]>>, usize) {
+        (self.allowed.clone(), self.list.len())
+    }
+
+    /// Forgets everything since the mark.
+    pub(crate) fn take_back(&mut self, (allowed, length): (Option<Arc<[HeaderName]>>, usize)) {
+        self.allowed = allowed;
+        self.list.truncate(length);
+    }
+}
+
+fn changeable(name: &HeaderName) -> Result<(), NotForFilters> {
+    if is_framing(name) || is_hop_by_hop(name) { Err(NotForFilters(name.clone())) } else { Ok(()) }
 }
 
 /// Headers that can be changed: whatever a driver builds its messages with.
@@ -138,35 +189,10 @@ impl HeadersMut for HeaderMap {
     }
 }
 
-/// Whether a header belongs to the message's framing or its connection: those are the door's to write, no filter may
-/// change them, and an `allow` list need not name them.
-pub fn is_framing(name: &HeaderName) -> bool {
-    use http::header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    };
-    const NAMES: [HeaderName; 13] = [
-        HOST,
-        CONTENT_LENGTH,
-        TRANSFER_ENCODING,
-        CONNECTION,
-        UPGRADE,
-        TE,
-        TRAILER,
-        EXPECT,
-        SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_EXTENSIONS,
-        SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION,
-    ];
-    NAMES.contains(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::{ACCEPT, COOKIE, HOST};
+    use http::header::{ACCEPT, CONTENT_LENGTH, COOKIE, HOST};
 
     fn headers() -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -178,28 +204,49 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_list_drops_what_it_does_not_name_but_keeps_the_framing() {
+    fn an_allow_list_drops_what_it_does_not_name_but_keeps_the_framing_and_what_is_written() {
         let mut edits = Edits::default();
-        edits.push(Edit::Keep(Arc::from([ACCEPT])));
+        edits.set(COOKIE, HeaderValue::from_static("c=3")).unwrap();
+        edits.allow_only(Arc::from([ACCEPT]));
         let mut map = headers();
+        edits.let_through(&mut map);
+        assert!(!map.contains_key(COOKIE));
         edits.apply(&mut map);
         let mut names: Vec<_> = map.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort();
-        assert_eq!(names, ["accept", "host"]);
+        assert_eq!(names, ["accept", "cookie", "host"]);
     }
 
     #[test]
     fn later_changes_count_over_earlier_ones() {
         let mut edits = Edits::default();
-        edits.set(COOKIE, HeaderValue::from_static("c=3"));
-        edits.add(COOKIE, HeaderValue::from_static("d=4"));
+        edits.set(COOKIE, HeaderValue::from_static("c=3")).unwrap();
+        edits.add(COOKIE, HeaderValue::from_static("d=4")).unwrap();
         let mut map = headers();
         edits.apply(&mut map);
         assert_eq!(map.get_all(COOKIE).iter().collect::<Vec<_>>(), ["c=3", "d=4"]);
-        edits.remove(COOKIE);
-        assert_eq!(edits.outcome(&COOKIE), Some(None));
-        assert_eq!(edits.outcome(&ACCEPT), None);
+        edits.remove(COOKIE).unwrap();
         edits.apply(&mut map);
         assert!(!map.contains_key(COOKIE));
+    }
+
+    #[test]
+    fn the_first_value_is_the_one_that_the_other_side_will_see_first() {
+        let mut edits = Edits::default();
+        edits.add(COOKIE, HeaderValue::from_static("d=4")).unwrap();
+        assert_eq!(edits.first(&COOKIE, Some(b"a=1")), Some(&b"a=1"[..]));
+        assert_eq!(edits.first(&COOKIE, None), Some(&b"d=4"[..]));
+        edits.remove(COOKIE).unwrap();
+        assert_eq!(edits.first(&COOKIE, Some(b"a=1")), None);
+        edits.allow_only(Arc::from([COOKIE]));
+        assert_eq!(edits.first(&ACCEPT, Some(b"*/*")), None);
+    }
+
+    #[test]
+    fn framing_is_not_for_filters() {
+        let mut edits = Edits::default();
+        assert!(edits.set(CONTENT_LENGTH, HeaderValue::from_static("1")).is_err());
+        assert!(edits.remove(HeaderName::from_static("keep-alive")).is_err());
+        assert!(edits.as_slice().is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{Extensions, HeaderName, HeaderValue, StatusCode};
+use http::{Extensions, HeaderName, StatusCode};
 
 use super::edit::Edits;
 use crate::head::{Head, Headers};
@@ -41,17 +41,16 @@ pub struct Request<'a> {
     pub param: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The changes that are made to the head when it goes on.
     pub edits: &'a mut Edits,
+    /// Whether this is no real request but a question of `explain` or a test of the file: nothing may be counted.
+    pub rehearsal: bool,
     /// What `explain` shows of this filter; `None` while nobody looks.
-    pub notes: Option<&'a mut Vec<String>>,
+    pub(crate) notes: Option<&'a mut Vec<String>>,
 }
 
 impl Request<'_> {
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
-        match self.edits.outcome(name) {
-            Some(outcome) => outcome.map(HeaderValue::as_bytes),
-            None => self.head.headers.get(name),
-        }
+        self.edits.first(name, self.head.headers.get(name))
     }
 
     /// Says something for `explain`. The sentence is only made when somebody looks.
@@ -77,9 +76,6 @@ pub struct Response<'a> {
 impl Response<'_> {
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
-        match self.edits.outcome(name) {
-            Some(outcome) => outcome.map(HeaderValue::as_bytes),
-            None => self.headers.get(name),
-        }
+        self.edits.first(name, self.headers.get(name))
     }
 }

@@ -46,9 +46,11 @@ mod registry;
 mod reply;
 
 pub use async_trait::async_trait;
+pub use chain::Verdict;
 pub(crate) use chain::panic_message;
-pub use chain::{Chain, Failure, Link, OnError, Outcome, Verdict};
-pub use edit::{Edit, Edits, HeadersMut, is_framing};
+pub(crate) use chain::{Chain, Failure, Link, Outcome};
+pub(crate) use edit::HeadersMut;
+pub use edit::{Edit, Edits, NotForFilters};
 pub use message::{Client, Request, Response, Subject};
 pub use registry::{Configure, Env, Problems, Registry, Stage};
 pub use reply::{Body, Reply};
@@ -78,8 +80,8 @@ impl From<Reply> for Flow {
 /// Code on the path of requests, made once for each place in the file that names it and shared by all requests.
 ///
 /// An `Err` ends the request with a 500 (the filter fails *closed*) unless the file says `on_error: open` in the
-/// filter's settings: then the request goes on as if the filter had not been there, and the log says so. A panic
-/// counts as an error.
+/// filter's settings: then the request goes on as if the filter had not been there, without what it had changed by then,
+/// and the log says so. A panic counts as an error.
 #[async_trait]
 pub trait Filter: Send + Sync + 'static {
     /// Sees a request before its route's action.
@@ -88,7 +90,8 @@ pub trait Filter: Send + Sync + 'static {
     }
 
     /// Sees the response on its way back, whoever made it: the upstream, a filter or the door's own error page.
-    /// Called in the reverse order, and only if [`Filter::request`] of this filter was called for the request.
+    /// Called in the reverse order, and only if [`Filter::request`] of this filter was called for the request; filters
+    /// that every route has without asking ([`Configure::implied`]) also see the answers to requests that no route takes.
     async fn response(&self, _response: &mut Response<'_>) -> Result<()> {
         Ok(())
     }

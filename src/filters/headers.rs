@@ -12,7 +12,7 @@
 //!       remove: [server, x-powered-by]
 //! ```
 //!
-//! Of one message, `allow` counts first, then `remove`, `set` and `add`. Values may hold `{client_ip}`,
+//! Of one message, `allow` counts first, and only for what the other side sent; then `remove`, `set` and `add`. Values may hold `{client_ip}`,
 //! `{request_id}` and `{route}`; those of requests also `{host}`, `{method}` and `{path.NAME}`, a wildcard of the
 //! route's path. A value with a variable that has nothing to say (no such wildcard, no address) is not written.
 //! `{{` and `}}` are braces. Headers that belong to a message's framing or connection (`host`, `content-length`,
@@ -28,14 +28,20 @@ use serde::Deserialize;
 use crate::config::{Resolved, SecretText, did_you_mean};
 use crate::filter::{
     Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
-    is_framing,
 };
+use crate::head::hop::{is_framing, is_hop_by_hop};
 use crate::template::Template;
 
 /// Changes the headers of both heads.
 pub(super) struct Headers {
-    request: Vec<Change>,
-    response: Vec<Change>,
+    request: Compiled,
+    response: Compiled,
+}
+
+/// What is done to one message.
+struct Compiled {
+    allow: Option<Arc<[HeaderName]>>,
+    changes: Vec<Change>,
 }
 
 /// Changes of the headers of the request that goes on, and of the response.
@@ -76,7 +82,14 @@ const RESPONSE_VARIABLES: &[&str] = &["client_ip", "request_id", "route"];
 #[async_trait]
 impl Filter for Headers {
     async fn request(&self, request: &mut Request<'_>) -> Result<Flow> {
-        for change in &self.request {
+        if let Some(allow) = &self.request.allow {
+            request.edits.allow_only(Arc::clone(allow));
+            request.note(|| {
+                let names: Vec<&str> = allow.iter().map(HeaderName::as_str).collect();
+                format!("lets through {} only", names.join(", "))
+            });
+        }
+        for change in &self.request.changes {
             let (head, subject, param) = (request.head, &request.subject, request.param);
             let unsaid = change.write(request.edits, &mut |variable| match variable {
                 "host" => Some(head.host.to_owned()),
@@ -94,7 +107,10 @@ impl Filter for Headers {
     }
 
     async fn response(&self, response: &mut Response<'_>) -> Result<()> {
-        for change in &self.response {
+        if let Some(allow) = &self.response.allow {
+            response.edits.allow_only(Arc::clone(allow));
+        }
+        for change in &self.response.changes {
             change.write(response.edits, &mut |variable| of_subject(&response.subject, variable))?;
         }
         Ok(())
@@ -125,7 +141,7 @@ impl Change {
                 };
                 let value = HeaderValue::from_str(&text)
                     .map_err(|_| format!("the value made for `{name}` holds bytes that no header can carry"))?;
-                if *add { edits.add(name.clone(), value) } else { edits.set(name.clone(), value) }
+                if *add { edits.add(name.clone(), value)? } else { edits.set(name.clone(), value)? }
             }
         }
         Ok(None)
@@ -156,12 +172,9 @@ impl Configure for Headers {
     }
 }
 
-fn compile(changes: Changes, message: &str, variables: &[&str], problems: &mut Problems) -> Vec<Change> {
+fn compile(changes: Changes, message: &str, variables: &[&str], problems: &mut Problems) -> Compiled {
     let mut list = Vec::new();
-    if let Some(allow) = &changes.allow {
-        let names = names(allow, &[message, "allow"], problems);
-        list.push(Change::Fixed(Edit::Keep(Arc::from(names))));
-    }
+    let allow = changes.allow.as_ref().map(|allow| Arc::from(names(allow, &[message, "allow"], problems)));
     list.extend(
         names(&changes.remove, &[message, "remove"], problems).into_iter().map(|n| Change::Fixed(Edit::Remove(n))),
     );
@@ -181,7 +194,7 @@ fn compile(changes: Changes, message: &str, variables: &[&str], problems: &mut P
             }
         }
     }
-    list
+    Compiled { allow, changes: list }
 }
 
 fn names(texts: &[String], path: &[&str], problems: &mut Problems) -> Vec<HeaderName> {
@@ -203,7 +216,7 @@ fn names(texts: &[String], path: &[&str], problems: &mut Problems) -> Vec<Header
 pub(super) fn editable(text: &str) -> std::result::Result<HeaderName, String> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| format!("`{text}` is no header's name; allowed are letters, digits and -, e.g. x-user"))?;
-    if is_framing(&name) || HOP_BY_HOP.contains(&name.as_str()) {
+    if is_framing(&name) || is_hop_by_hop(&name) {
         return Err(format!(
             "`{name}` belongs to the message's framing or connection, which the door writes itself{}",
             if name == http::header::HOST { "; see the upstream's `host`" } else { "" }
@@ -211,9 +224,6 @@ pub(super) fn editable(text: &str) -> std::result::Result<HeaderName, String> {
     }
     Ok(name)
 }
-
-/// Beside the framing: what concerns one connection only (RFC 9110, 7.6.1).
-const HOP_BY_HOP: &[&str] = &["keep-alive", "proxy-connection", "http2-settings"];
 
 enum Value {
     Fixed(HeaderValue),

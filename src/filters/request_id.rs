@@ -41,14 +41,14 @@ impl Default for Config {
 impl Filter for RequestId {
     async fn request(&self, request: &mut Request<'_>) -> Result<Flow> {
         let id = HeaderValue::from_str(request.subject.request_id)?;
-        request.edits.set(self.header.clone(), id);
+        request.edits.set(self.header.clone(), id)?;
         Ok(Flow::Continue)
     }
 
     async fn response(&self, response: &mut Response<'_>) -> Result<()> {
         if self.response {
             let id = HeaderValue::from_str(response.subject.request_id)?;
-            response.edits.set(self.header.clone(), id);
+            response.edits.set(self.header.clone(), id)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! name. Everything that decides (routes, filters, `explain`) reads this and nothing else, so that all of it agrees
 //! on what was asked for.
 
+pub mod hop;
 pub mod host;
 pub mod path;
 pub mod strict;

@@ -1,5 +1,6 @@
 //! What a gateway refuses before it decides anything: heads that the server behind it could read in another way than
-//! the door does (request smuggling), and what the door cannot do.
+//! the door does (request smuggling), and what the door cannot do. And of what comes back, the responses whose framing
+//! a client could read in another way.
 //!
 //! HTTP allows most of these, or leaves what to do to the recipient; a gateway is where two recipients have to agree.
 //! The rules are at least as strict as those that Pingora 0.9.1 applies when it writes a request to an upstream, so that
@@ -13,22 +14,14 @@ use thiserror::Error;
 use super::Headers;
 use super::host::{self, HostProblem};
 
-/// How big the head of a request may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How many header lines. 100.
-    pub headers: usize,
-    /// Bytes of all header lines, each with its `: ` and line end. 64 KiB.
-    pub header_size: usize,
-    /// Bytes of the request target. 16 KiB.
-    pub target: usize,
-}
+/// How many header lines a request may have.
+const MOST_HEADERS: usize = 100;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { headers: 100, header_size: 64 << 10, target: 16 << 10 }
-    }
-}
+/// Bytes of all header lines, each with its `: ` and line end.
+const MOST_HEADER_BYTES: usize = 64 << 10;
+
+/// Bytes of the request target.
+const MOST_TARGET_BYTES: usize = 16 << 10;
 
 /// What was found out while checking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,17 +80,18 @@ pub enum HeadProblem {
     /// `TRACE` would show a client what the door adds, `CONNECT` would make a tunnel.
     #[error("the door does not do this method")]
     Method,
-    /// More lines than [`Limits::headers`].
+    /// More than 100 header lines.
     #[error("the request has too many headers")]
     TooManyHeaders,
-    /// More bytes than [`Limits::header_size`].
+    /// More than 64 KiB of header lines, each counted with its `: ` and line end.
     #[error("the request's headers are too big")]
     HeadersTooBig,
-    /// More bytes than [`Limits::target`].
+    /// More than 16 KiB.
     #[error("the request's target is too long")]
     TargetTooLong,
-    /// Neither a path nor an `http://` or `https://` URL with one, or it holds what has to be percent-encoded.
-    #[error("the request's target is neither a path nor an http URL")]
+    /// Neither a path nor an `http://` or `https://` URL with one, or its query holds what has to be percent-encoded:
+    /// see [`split_target`].
+    #[error("the request's target is neither a path nor an http URL, or holds what has to be percent-encoded")]
     Target,
 }
 
@@ -114,17 +108,21 @@ impl HeadProblem {
     }
 }
 
-/// Checks a head within the usual limits: [`check_within`].
-///
-/// # Errors
-/// As [`check_within`].
-pub fn check<'a>(
-    method: &Method,
-    version: Version,
-    target: &'a str,
-    headers: &'a dyn Headers,
-) -> Result<Checked<'a>, HeadProblem> {
-    check_within(&Limits::default(), method, version, target, headers)
+/// Why a response of an upstream is refused, in words for who runs the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ResponseProblem {
+    /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112, 6.3): response splitting, or a server in a muddle.
+    #[error("the response has both a Content-Length and a Transfer-Encoding")]
+    AmbiguousLength,
+    /// Repeated (even with the same value), a list, signed, empty, not digits, or beyond 2⁶³ - 1.
+    #[error("the response's Content-Length is not one number")]
+    ContentLength,
+    /// Anything but exactly `chunked`: the door undoes no other coding, nor does every client.
+    #[error("the response's Transfer-Encoding is not exactly `chunked`")]
+    TransferEncoding,
+    /// A length of what has no body: 1xx and 204 (RFC 9110, 8.6; RFC 9112, 6.1).
+    #[error("the response has no body but a Content-Length or Transfer-Encoding")]
+    Bodiless,
 }
 
 /// Checks all of a head but its path, which [`super::Path::parse`] does.
@@ -133,24 +131,74 @@ pub fn check<'a>(
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn check_within<'a>(
-    limits: &Limits,
+pub fn check<'a>(
     method: &Method,
     version: Version,
     target: &'a str,
     headers: &'a dyn Headers,
 ) -> Result<Checked<'a>, HeadProblem> {
-    if *method == Method::CONNECT || *method == Method::TRACE || method.as_str().eq_ignore_ascii_case("TRACK") {
+    // Its target is an authority, which no other method may have.
+    if *method == Method::CONNECT {
         return Err(HeadProblem::Method);
     }
-    if target.len() > limits.target {
+    if target.len() > MOST_TARGET_BYTES {
         return Err(HeadProblem::TargetTooLong);
     }
     let (authority, path_and_query) = split_target(target)?;
-    let seen = Seen::read(limits, headers)?;
+    let seen = Seen::read(headers)?;
     seen.check_framing(version)?;
     let host = seen.host(version, authority)?;
     Ok(Checked { host, path_and_query })
+}
+
+/// Checks whether the door does this method, for a request whose head and path are in order: neither `TRACE` nor
+/// `TRACK`, which would show a client what the door adds.
+///
+/// # Errors
+/// [`HeadProblem::Method`].
+pub fn check_method(method: &Method) -> Result<(), HeadProblem> {
+    match *method == Method::TRACE || method.as_str().eq_ignore_ascii_case("TRACK") {
+        true => Err(HeadProblem::Method),
+        false => Ok(()),
+    }
+}
+
+/// Checks the framing of an upstream's response: whether a client could find another end of its body than the door.
+///
+/// A response to `HEAD` and a 304 may have either header, which then tell of the body that a `GET` would have got
+/// (RFC 9110, 8.6; RFC 9112, 6.1); they are held to the same rules. A 204 may have a `Content-Length` of exactly `0`,
+/// which RFC 9110, 8.6 forbids but many servers send: no recipient reads anything else into it, and the caller removes
+/// it. A 1xx may not, the 101 of a tunnel included.
+///
+/// It sees what the driver left: Pingora 0.9.1 drops a `Content-Length` beside a `Transfer-Encoding` before anybody can
+/// look. That HTTP/1.0 has no `Transfer-Encoding` is for who knows the version.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check_response(status: u16, headers: &dyn Headers) -> Result<(), ResponseProblem> {
+    let length = only(headers, &header::CONTENT_LENGTH, ResponseProblem::ContentLength)?;
+    let coding = only(headers, &header::TRANSFER_ENCODING, ResponseProblem::TransferEncoding)?;
+    let is_bodiless = matches!(status, 100..=199 | 204);
+    match (length, coding) {
+        (None, None) => Ok(()),
+        (Some(_), Some(_)) => Err(ResponseProblem::AmbiguousLength),
+        (Some(b"0"), None) if status == 204 => Ok(()),
+        _ if is_bodiless => Err(ResponseProblem::Bodiless),
+        (Some(value), None) if !is_length(value) => Err(ResponseProblem::ContentLength),
+        (None, Some(coding)) if !coding.eq_ignore_ascii_case(b"chunked") => Err(ResponseProblem::TransferEncoding),
+        _ => Ok(()),
+    }
+}
+
+/// The one value of a header, if it has any.
+fn only<'a, P: Copy>(headers: &'a dyn Headers, name: &HeaderName, problem: P) -> Result<Option<&'a [u8]>, P> {
+    let (mut found, mut result) = (None, Ok(()));
+    headers.all(name, &mut |value| {
+        if let Err(problem) = once(&mut found, value, problem) {
+            result = Err(problem);
+        }
+    });
+    result.map(|()| found)
 }
 
 /// Splits a request target into its authority, if it has one, and its path and query (RFC 9112, 3.2).
@@ -158,9 +206,18 @@ pub fn check_within<'a>(
 /// `*` is refused for `OPTIONS` too: it asks about the door itself, and routes are about paths. So is a URL without
 /// a path but with a query, which clients have to send with `/`.
 ///
+/// In the query are refused, raw: control bytes and DEL, space, `"`, `<`, `>`, `#`, and whatever is not ASCII. Of those
+/// httparse 1.10 refuses control bytes, DEL and space (upon which Pingora 0.9.1 escapes them, `"`, `<`, `>` and what is
+/// not ASCII, and tries again), and `http` 1.5 these and `"`, `<` and `>`; a fragment it cuts off without a word. Both
+/// take what is not ASCII if it is UTF-8, but servers differ on what it means. Both take `\`, `^`, `` ` ``, `[`, `]`,
+/// `{`, `|` and `}`, which RFC 3986, 3.4 does not allow in a query but browsers send there (WHATWG URL, query
+/// percent-encode set), and so does the door. A `%` that begins no escape is data.
+///
+/// In the path the two refuse control bytes, DEL, space, `<`, `>` and `` ` ``. [`super::Path::parse`] refuses all of
+/// these and more, and says so in better words, so the path is not looked at here.
+///
 /// # Errors
-/// [`HeadProblem::Target`] for every other form, for a fragment, and for a control character, a space or one that
-/// is not ASCII in the query.
+/// [`HeadProblem::Target`] for every other form, and for such a query.
 pub fn split_target(target: &str) -> Result<(Option<&str>, &str), HeadProblem> {
     let (authority, path_and_query) = match target.strip_prefix('/') {
         Some(_) => (None, target),
@@ -178,7 +235,7 @@ pub fn split_target(target: &str) -> Result<(Option<&str>, &str), HeadProblem> {
     };
     // What is wrong with the path is told by `Path::parse`, which knows it better.
     if let Some((_, query)) = path_and_query.split_once('?')
-        && !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        && !query.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>'))
     {
         return Err(HeadProblem::Target);
     }
@@ -195,7 +252,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn read(limits: &Limits, headers: &'a dyn Headers) -> Result<Self, HeadProblem> {
+    fn read(headers: &'a dyn Headers) -> Result<Self, HeadProblem> {
         let mut seen = Self::default();
         let (mut count, mut size, mut tokens) = (0_usize, 0_usize, 0_usize);
         let mut result = Ok(());
@@ -205,9 +262,9 @@ impl<'a> Seen<'a> {
             }
             count += 1;
             size = size.saturating_add(name.as_str().len()).saturating_add(value.len()).saturating_add(4);
-            result = if count > limits.headers {
+            result = if count > MOST_HEADERS {
                 Err(HeadProblem::TooManyHeaders)
-            } else if size > limits.header_size {
+            } else if size > MOST_HEADER_BYTES {
                 Err(HeadProblem::HeadersTooBig)
             } else if holds_control(value) {
                 Err(HeadProblem::HeaderValue)
@@ -274,7 +331,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], problem: HeadProblem) -> Result<(), HeadProblem> {
+fn once<'a, P>(slot: &mut Option<&'a [u8]>, value: &'a [u8], problem: P) -> Result<(), P> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(problem),
@@ -495,11 +552,11 @@ mod tests {
     #[test]
     fn methods_that_the_door_does_not_do_get_501() {
         let map = headers(&[("host", "a")]);
-        for name in ["TRACE", "CONNECT", "TRACK", "track"] {
+        for name in ["TRACE", "TRACK", "track"] {
             let method = Method::from_bytes(name.as_bytes()).unwrap();
-            let problem = check(&method, Version::HTTP_11, "/", &map).unwrap_err();
-            assert_eq!((problem, problem.status()), (HeadProblem::Method, 501));
+            assert_eq!(check_method(&method).unwrap_err().status(), 501, "{name}");
         }
+        assert!(check_method(&Method::GET).is_ok());
         let purge = Method::from_bytes(b"PURGE").unwrap();
         assert!(check(&purge, Version::HTTP_11, "/", &map).is_ok());
     }
@@ -541,6 +598,99 @@ mod tests {
         assert_eq!(taken("//a.test/x").unwrap(), "//a.test/x");
     }
 
+    /// Whether both libraries that Pingora parses targets with take one, and leave it as it is.
+    fn is_taken_by_pingora(target: &[u8]) -> bool {
+        let line = [b"GET ", target, b" HTTP/1.1\r\n\r\n"].concat();
+        let mut room = [httparse::EMPTY_HEADER; 1];
+        let mut request = httparse::Request::new(&mut room);
+        let parsed = request.parse(&line).is_ok_and(|status| status.is_complete());
+        let kept = |uri: &http::Uri| uri.path_and_query().is_some_and(|kept| kept.as_str().as_bytes() == target);
+        parsed && request.path.map(str::as_bytes) == Some(target) && http::Uri::try_from(target).is_ok_and(|u| kept(&u))
+    }
+
+    fn is_taken_by_the_door(target: &[u8]) -> bool {
+        let split = std::str::from_utf8(target).ok().and_then(|target| split_target(target).ok());
+        split.is_some_and(|(_, rest)| crate::head::Path::parse(rest.split('?').next().unwrap()).is_ok())
+    }
+
+    #[test]
+    fn no_byte_passes_that_pingora_refuses_or_mends() {
+        for byte in 0..=255_u8 {
+            for target in [[b"/a", &[byte][..], b"b"].concat(), [b"/a?b=", &[byte][..], b"c"].concat()] {
+                let shown = target.escape_ascii();
+                assert!(!is_taken_by_the_door(&target) || is_taken_by_pingora(&target), "{shown}");
+            }
+            let query = [b"/?", &[byte][..]].concat();
+            assert_eq!(is_taken_by_the_door(&query), is_taken_by_pingora(&query), "{}", query.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_query_holds_nothing_that_has_to_be_encoded() {
+        for raw in ["\"", "<", ">", " ", "\t", "\0", "\u{7f}", "#", "\u{e9}", "\u{4e2d}"] {
+            assert_eq!(split_target(&format!("/a?b={raw}")), Err(HeadProblem::Target), "{raw:?}");
+            assert_eq!(split_target(&format!("http://a.test/?{raw}")), Err(HeadProblem::Target), "{raw:?}");
+        }
+        let lenient = "/a?b[0]={\"x\":1}".replace('"', "%22") + "&c=|^`\\'?/&d=%&e=%zz";
+        assert_eq!(split_target(&lenient), Ok((None, lenient.as_str())));
+    }
+
+    fn response(status: u16, lines: &[(&str, &str)]) -> Option<ResponseProblem> {
+        check_response(status, &headers(lines)).err()
+    }
+
+    #[test]
+    fn a_usual_response_passes() {
+        for status in [200, 206, 304, 404, 500] {
+            assert_eq!(response(status, &[]), None);
+            assert_eq!(response(status, &[("content-length", "12"), ("content-type", "text/plain")]), None);
+            assert_eq!(response(status, &[("transfer-encoding", "Chunked")]), None);
+        }
+        for status in [100, 101, 103, 204] {
+            assert_eq!(response(status, &[("upgrade", "websocket")]), None);
+        }
+        assert_eq!(response(205, &[("content-length", "0")]), None);
+    }
+
+    #[test]
+    fn doubtful_framing_of_a_response_is_refused() {
+        for (lines, expected) in [
+            (&[("transfer-encoding", "chunked"), ("content-length", "3")][..], ResponseProblem::AmbiguousLength),
+            (&[("transfer-encoding", "gzip, chunked")], ResponseProblem::TransferEncoding),
+            (&[("transfer-encoding", "gzip")], ResponseProblem::TransferEncoding),
+            (&[("transfer-encoding", "identity")], ResponseProblem::TransferEncoding),
+            (&[("transfer-encoding", "")], ResponseProblem::TransferEncoding),
+            (&[("transfer-encoding", "chunked, chunked")], ResponseProblem::TransferEncoding),
+            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], ResponseProblem::TransferEncoding),
+            (&[("content-length", "2"), ("content-length", "3")], ResponseProblem::ContentLength),
+            (&[("content-length", "2"), ("content-length", "2")], ResponseProblem::ContentLength),
+            (&[("content-length", "2, 2")], ResponseProblem::ContentLength),
+            (&[("content-length", "+2")], ResponseProblem::ContentLength),
+            (&[("content-length", "-2")], ResponseProblem::ContentLength),
+            (&[("content-length", "0x2")], ResponseProblem::ContentLength),
+            (&[("content-length", "")], ResponseProblem::ContentLength),
+            (&[("content-length", "9223372036854775808")], ResponseProblem::ContentLength),
+        ] {
+            assert_eq!(response(200, lines), Some(expected), "{lines:?}");
+            assert!(response(204, lines).is_some() && response(304, lines).is_some(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_without_a_body_has_no_length_but_0_in_a_204() {
+        for status in [100, 101, 103, 199, 204] {
+            for line in [("content-length", "1"), ("content-length", "00"), ("transfer-encoding", "chunked")] {
+                assert_eq!(response(status, &[line]), Some(ResponseProblem::Bodiless), "{status} {line:?}");
+            }
+        }
+        assert_eq!(response(204, &[("content-length", "0")]), None);
+        assert_eq!(response(101, &[("content-length", "0")]), Some(ResponseProblem::Bodiless));
+        let twice = [("content-length", "0"), ("content-length", "0")];
+        assert_eq!(response(204, &twice), Some(ResponseProblem::ContentLength));
+        let both = [("content-length", "0"), ("transfer-encoding", "chunked")];
+        assert_eq!(response(204, &both), Some(ResponseProblem::AmbiguousLength));
+    }
+
     /// A driver that lets through what `HeaderMap` would not.
     struct Raw<'a>(&'a HeaderName, &'a [u8]);
 
@@ -570,6 +720,7 @@ mod tests {
                 header::UPGRADE, header::ACCEPT,
             ];
             check(&Method::GET, Version::HTTP_11, &target, &Raw(&names[which], &value)).ok();
+            check_response(if which % 2 == 0 { 200 } else { 204 }, &Raw(&names[which], &value)).ok();
         }
     }
 }

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use super::{Format, Record};
 
 /// Lines that may wait.
 const LINES: usize = 16_384;
+/// Places in the queue that no line takes, so that a flood of lines cannot keep out a flush or another file.
+const CONTROLS: usize = 16;
 /// Bytes that may wait: a client can make its own lines long, and must not fill the memory with them.
 const BYTES: usize = 16 << 20;
 /// What one call to write takes at most, but for the line that goes beyond it.
@@ -29,6 +31,12 @@ const COMPLAIN: Duration = Duration::from_secs(10);
 /// How often, and after what pause, a target that says "not now" is asked again: a stdout that somebody made
 /// non-blocking and reads slowly.
 const PATIENCE: (u32, Duration) = (200, Duration::from_millis(5));
+/// How long another file may wait for a place in the queue.
+const REOPEN: Duration = Duration::from_secs(1);
+/// How long dropping the log waits for what still waits.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The pause between two looks at what cannot be waited for with a limit: room in a queue, the end of a thread.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Where lines go.
 pub enum Target {
@@ -36,20 +44,25 @@ pub enum Target {
     Stdout,
     /// A file, appended to, made with mode 0640 where there is none.
     File(PathBuf),
-    /// Anything else, such as a test's own memory.
+    /// A test's own memory.
+    #[cfg(test)]
     Writer(Box<dyn Write + Send>),
 }
 
 /// The access log: takes records, from any thread, without ever waiting for what it writes to.
 ///
-/// Dropping it writes what still waits and then ends the writer.
+/// Dropping it writes what still waits and then ends the writer, but takes no longer than two seconds. What a target
+/// that is stuck has not taken by then is lost, and a warning tells how many lines; the writer is left behind and ends
+/// once its target lets it, at the latest with the process. A call to write that is under way then is carried through,
+/// so some of the lines that were given up may still arrive.
 pub struct AccessLog {
     format: Format,
     /// Where there is one, what to open again.
     path: Option<PathBuf>,
-    queue: SyncSender<Message>,
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    /// Before `writer`, since fields are dropped in this order: its end is what tells the writer to end.
+    queue: SyncSender<Message>,
+    writer: Handle,
 }
 
 enum Message {
@@ -58,16 +71,48 @@ enum Message {
     Output(Box<dyn Write + Send>),
     /// To be answered when everything before was written.
     Flush(SyncSender<()>),
-    Stop,
 }
 
 #[derive(Default)]
 struct Shared {
-    waiting_bytes: AtomicUsize,
+    waiting: Waiting,
+    /// Whether nobody waits for the writer any more: it is to write nothing further.
+    abandoned: AtomicBool,
     /// Lines that found the queue full.
     full: AtomicU64,
     /// Lines that could not be written.
     failed: AtomicU64,
+}
+
+/// Lines that are queued or being written, and their bytes: in one number, so that a request pays for one addition.
+#[derive(Default)]
+struct Waiting(AtomicU64);
+
+impl Waiting {
+    /// The bits below the number of lines. What they hold is bounded by [`BYTES`] and a line for each thread.
+    const SHIFT: u32 = 40;
+
+    const fn packed(lines: usize, bytes: usize) -> u64 {
+        ((lines as u64) << Self::SHIFT) + bytes as u64
+    }
+
+    /// Adds a line of that many bytes. Whether it may wait; it is to be taken off again in any case.
+    fn add(&self, bytes: usize) -> bool {
+        let line = Self::packed(1, bytes);
+        // The order of these additions among threads doesn't matter: at worst a line that is being refused makes
+        // another one be refused too.
+        let now = self.0.fetch_add(line, Ordering::Relaxed) + line;
+        now >> Self::SHIFT <= LINES as u64 && now & ((1 << Self::SHIFT) - 1) <= BYTES as u64
+    }
+
+    /// To be called once they were written or lost: who then sees that none waits sees that too.
+    fn remove(&self, lines: usize, bytes: usize) {
+        self.0.fetch_sub(Self::packed(lines, bytes), Ordering::Release);
+    }
+
+    fn lines(&self) -> u64 {
+        self.0.load(Ordering::Acquire) >> Self::SHIFT
+    }
 }
 
 impl AccessLog {
@@ -82,27 +127,26 @@ impl AccessLog {
                 let file = open(&path)?;
                 (Some(path), Box::new(file))
             }
+            #[cfg(test)]
             Target::Writer(writer) => (None, writer),
         };
-        let (queue, messages) = sync_channel(LINES);
+        let (queue, messages) = sync_channel(LINES + CONTROLS);
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(messages, output, Arc::clone(&shared));
-        let writer = thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
-        Ok(Self { format, path, queue, shared, writer: Some(writer) })
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
+        let writer = Handle { thread: Some(thread), shared: Arc::clone(&shared) };
+        Ok(Self { format, path, shared, queue, writer })
     }
 
     /// Writes a record down: formats it here and leaves the rest to the writer. Where 16,384 lines or 16 MiB are
-    /// waiting already, the line is dropped and counted.
+    /// waiting already, those included that the target is just being given, the line is dropped and counted.
     pub fn write(&self, record: &Record<'_>) {
         let mut line = Vec::with_capacity(LINE);
         self.format.write(record, &mut line);
         let bytes = line.len();
-        // The order of these additions among threads doesn't matter: the bound may be passed by a line for each.
-        if self.shared.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BYTES
-            || self.queue.try_send(Message::Line(line)).is_err()
-        {
-            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.shared.waiting.add(bytes) || self.queue.try_send(Message::Line(line)).is_err() {
             self.shared.full.fetch_add(1, Ordering::Relaxed);
+            self.shared.waiting.remove(1, bytes);
         }
     }
 
@@ -115,42 +159,91 @@ impl AccessLog {
     /// Opens the file again, for use after it was renamed: records written before this call go to the old file, those
     /// after it to the new. Nothing happens where the target is no file.
     ///
-    /// May wait for room in a full queue, so not for use on a thread that serves requests.
+    /// This only queues the new file: a writer that is stuck comes to it, and to the lines that are meant for it, once
+    /// its target lets it. Where too many such calls have queued theirs already, it waits for room, up to a second; so
+    /// it is not for use on a thread that serves requests. The opening itself is not bounded: that of a named pipe
+    /// waits for a reader.
     ///
     /// # Errors
-    /// The file cannot be opened; the old one stays in use.
+    /// The file cannot be opened; the writer is stuck, and a second was not enough ([`io::ErrorKind::TimedOut`]); there
+    /// is no writer any more, since the target made it panic. Except for the last, the old file stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            self.tell(Message::Output(Box::new(open(path)?)));
+        let Some(path) = &self.path else { return Ok(()) };
+        self.tell(Message::Output(Box::new(open(path)?)), REOPEN)
+    }
+
+    /// Waits until every record written before this call has gone to the target, or was lost, but no longer than
+    /// `limit`. Whether that was long enough; with a `limit` of zero, whether nothing waits now.
+    pub fn flush(&self, limit: Duration) -> bool {
+        if self.shared.waiting.lines() == 0 {
+            return true;
         }
+        let start = Instant::now();
+        let (done, written) = sync_channel(1);
+        if let Err(error) = self.tell(Message::Flush(done), limit) {
+            // Without a writer there is nothing to wait for: what is not written by now is lost.
+            return error.kind() != io::ErrorKind::TimedOut;
+        }
+        // Here too: an end without an answer is that of the writer.
+        written.recv_timeout(limit.saturating_sub(start.elapsed())) != Err(RecvTimeoutError::Timeout)
+    }
+
+    /// Unlike a line, this is worth waiting for, up to a limit; and what the writer gathers no longer is.
+    ///
+    /// # Errors
+    /// `TimedOut`: no room in the queue within the limit. `BrokenPipe`: no writer.
+    fn tell(&self, mut message: Message, limit: Duration) -> io::Result<()> {
+        let start = Instant::now();
+        loop {
+            match self.queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) => message = back,
+                Err(TrySendError::Disconnected(_)) => {
+                    return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the writer of the access log is gone"));
+                }
+            }
+            let left = limit.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the writer of the access log is stuck"));
+            }
+            thread::sleep(left.min(LOOK));
+        }
+        self.writer.wake();
         Ok(())
     }
+}
 
-    /// Waits until every record written before this call has gone to the target, or was lost.
-    pub fn flush(&self) {
-        let (done, written) = sync_channel(1);
-        self.tell(Message::Flush(done));
-        // An error means that the writer is gone, and then there is nothing to wait for.
-        written.recv().ok();
-    }
+/// The thread that writes. To be dropped after the queue.
+struct Handle {
+    /// `None` only while it is dropped.
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
 
-    /// Unlike a line, this is not to be lost; and what the writer gathers is no longer worth waiting for.
-    fn tell(&self, message: Message) {
-        if self.queue.send(message).is_ok()
-            && let Some(writer) = &self.writer
-        {
-            writer.thread().unpark();
+impl Handle {
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
 }
 
-impl Drop for AccessLog {
+impl Drop for Handle {
     fn drop(&mut self) {
-        self.tell(Message::Stop);
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
+        self.wake();
+        let Some(thread) = self.thread.take() else { return };
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < FAREWELL {
+            thread::sleep(LOOK);
+        }
+        // Without this a writer that gets unstuck later would go on with all that is queued.
+        self.shared.abandoned.store(true, Ordering::Relaxed);
+        if thread.is_finished() && thread.join().is_err() {
             log::error!("the writer of the access log panicked");
+        }
+        let lost = self.shared.waiting.lines();
+        if lost > 0 {
+            log::warn!("access log: {lost} lines given up at the end, the target does not take them");
         }
     }
 }
@@ -165,6 +258,8 @@ struct Writer {
     output: Box<dyn Write + Send>,
     shared: Arc<Shared>,
     batch: Vec<u8>,
+    /// How many are in the batch.
+    lines: usize,
     /// Whether the last that was written is half a line.
     torn: bool,
     complaints: Complaints,
@@ -173,7 +268,7 @@ struct Writer {
 impl Writer {
     fn new(messages: Receiver<Message>, output: Box<dyn Write + Send>, shared: Arc<Shared>) -> Self {
         let complaints = Complaints::default();
-        Self { messages, output, shared, batch: Vec::new(), torn: false, complaints }
+        Self { messages, output, shared, batch: Vec::new(), lines: 0, torn: false, complaints }
     }
 
     fn run(mut self) {
@@ -182,14 +277,15 @@ impl Writer {
             if ahead && matches!(first, Message::Line(_)) {
                 thread::park_timeout(GATHER);
             }
-            if !self.take(first) || !self.take_all() {
-                break;
-            }
+            self.take(first);
+            self.take_all();
             ahead = self.batch.len() < BATCH;
             self.write();
+            if self.abandoned() {
+                break;
+            }
             self.complain(Instant::now());
         }
-        self.write();
         let (full, failed) = self.complaints.rest(&self.shared);
         warn(full, failed, self.complaints.error.take());
     }
@@ -208,26 +304,21 @@ impl Writer {
         }
     }
 
-    /// Takes what is queued, until a batch is full. `false`: to stop.
-    fn take_all(&mut self) -> bool {
-        while self.batch.len() < BATCH {
-            match self.messages.try_recv() {
-                Ok(message) => {
-                    if !self.take(message) {
-                        return false;
-                    }
-                }
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
+    /// Takes what is queued, until a batch is full.
+    fn take_all(&mut self) {
+        while self.batch.len() < BATCH
+            && let Ok(message) = self.messages.try_recv()
+        {
+            self.take(message);
         }
-        true
     }
 
-    /// `false`: to stop.
-    fn take(&mut self, message: Message) -> bool {
+    fn take(&mut self, message: Message) {
         match message {
-            Message::Line(line) => self.batch.extend_from_slice(&line),
+            Message::Line(line) => {
+                self.batch.extend_from_slice(&line);
+                self.lines += 1;
+            }
             Message::Output(output) => {
                 self.write();
                 self.output = output;
@@ -238,17 +329,20 @@ impl Writer {
                 // Who asked may have stopped waiting.
                 done.send(()).ok();
             }
-            Message::Stop => return false,
         }
-        true
     }
 
-    /// Writes the batch, and empties it whether that worked or not.
+    fn abandoned(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Writes the batch, and empties it whether that worked or not; does nothing once the writer is left behind.
     fn write(&mut self) {
-        if self.batch.is_empty() {
+        // Lines that were given up count as waiting for ever, for whoever gave them up to tell.
+        if self.batch.is_empty() || self.abandoned() {
             return;
         }
-        self.shared.waiting_bytes.fetch_sub(self.batch.len(), Ordering::Relaxed);
+        let (lines, bytes) = (std::mem::take(&mut self.lines), self.batch.len());
         if self.torn {
             self.batch.insert(0, b'\n');
         }
@@ -261,6 +355,7 @@ impl Writer {
             self.shared.failed.fetch_add(lost as u64, Ordering::Relaxed);
             self.complaints.error = Some(error);
         }
+        self.shared.waiting.remove(lines, bytes);
         self.batch.clear();
         // One long burst is no reason to hold its memory for ever.
         self.batch.shrink_to(BATCH + BATCH / 4);
@@ -345,6 +440,11 @@ mod tests {
 
     use super::*;
 
+    /// Beyond what any test that works takes.
+    const LONG: Duration = Duration::from_secs(60);
+    /// How late a machine under load may be.
+    const SLACK: Duration = Duration::from_secs(10);
+
     fn numbered(log: &AccessLog, numbers: std::ops::Range<u32>) {
         for tries in numbers {
             log.write(&Record { tries, ..Record::at(UNIX_EPOCH) });
@@ -353,6 +453,10 @@ mod tests {
 
     fn tries() -> Format {
         Format::template("{tries}").expect("a template")
+    }
+
+    fn fit() -> u32 {
+        u32::try_from(LINES).expect("fits")
     }
 
     fn lines(numbers: std::ops::Range<u32>) -> String {
@@ -405,8 +509,9 @@ mod tests {
         }
     }
 
-    /// A log whose writer is stuck with the line `0`; what lets it go on; what it writes.
-    fn stuck(format: Format) -> (AccessLog, Sender<()>, Memory) {
+    /// A log whose writer is stuck with the line `0`; what lets it go on; what it writes; what tells when it is stuck
+    /// again, or gone.
+    fn stuck(format: Format) -> (AccessLog, Sender<()>, Memory, Receiver<()>) {
         let (entered, is_entered) = channel();
         let (go, go_on) = channel();
         let memory = Memory::default();
@@ -414,7 +519,7 @@ mod tests {
         let log = AccessLog::start(Target::Writer(Box::new(writer)), format).expect("a thread");
         numbered(&log, 0..1);
         is_entered.recv().expect("the writer writes");
-        (log, go, memory)
+        (log, go, memory, is_entered)
     }
 
     /// Results of calls to write, one after the other; then everything works.
@@ -442,7 +547,7 @@ mod tests {
         let memory = Memory::default();
         let log = AccessLog::start(Target::Writer(Box::new(memory.clone())), tries()).expect("a thread");
         numbered(&log, 0..10_000);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text(), lines(0..10_000));
         assert_eq!(log.dropped(), 0);
     }
@@ -458,42 +563,118 @@ mod tests {
 
     #[test]
     fn all_that_is_queued_is_one_write() {
-        let (log, go, memory) = stuck(tries());
+        let (log, go, memory, _) = stuck(tries());
         numbered(&log, 1..1001);
         drop(go);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text(), lines(0..1001));
         assert_eq!(memory.calls(), 2);
     }
 
     #[test]
     fn a_full_queue_drops_lines_and_counts_them() {
-        let (log, go, memory) = stuck(tries());
-        let fit = u32::try_from(LINES).expect("fits");
-        numbered(&log, 1..fit + 1);
+        let (log, go, memory, _) = stuck(tries());
+        let fit = fit();
+        numbered(&log, 1..fit);
         assert_eq!(log.dropped(), 0);
-        numbered(&log, fit + 1..fit + 8);
+        numbered(&log, fit..fit + 7);
         assert_eq!(log.dropped(), 7);
         drop(go);
-        log.flush();
-        assert_eq!(memory.text(), lines(0..fit + 1));
+        assert!(log.flush(LONG));
+        assert_eq!(memory.text(), lines(0..fit));
         numbered(&log, 5..6);
-        log.flush();
+        assert!(log.flush(LONG));
         assert!(memory.text().ends_with("\n5\n"), "it goes on after that");
     }
 
     #[test]
     fn long_lines_cannot_fill_the_memory() {
-        let (log, go, memory) = stuck(Format::template("{path}").expect("a template"));
+        let (log, go, memory, _) = stuck(Format::template("{path}").expect("a template"));
         let path = vec![b'x'; 1 << 20];
         for _ in 0..20 {
             log.write(&Record { target: &path, ..Record::at(UNIX_EPOCH) });
         }
         assert_eq!(log.dropped(), 5, "15 of a MiB and a byte fit into 16 MiB");
         drop(go);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text().lines().count(), 16);
-        assert_eq!(log.shared.waiting_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(log.shared.waiting.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_stuck_writer_holds_up_no_flush() {
+        let (log, go, memory, _) = stuck(tries());
+        numbered(&log, 1..fit() + 7);
+        // More than there are places for, so that the last find no room.
+        for _ in 0..CONTROLS + 4 {
+            let (limit, start) = (Duration::from_millis(20), Instant::now());
+            assert!(!log.flush(limit));
+            assert!((limit..limit + SLACK).contains(&start.elapsed()), "{:?}", start.elapsed());
+        }
+        assert!(!log.flush(Duration::ZERO));
+        drop(go);
+        assert!(log.flush(Duration::MAX));
+        assert_eq!(memory.text(), lines(0..fit()));
+        assert!(log.flush(Duration::ZERO), "nothing waits");
+    }
+
+    #[test]
+    fn a_stuck_writer_holds_up_no_reopening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("access.log");
+        let (mut log, go, memory, _) = stuck(tries());
+        log.path = Some(path.clone());
+        numbered(&log, 1..fit() + 7);
+        // The line that is being written counts as waiting, but has left its place in the queue.
+        for _ in 0..CONTROLS + 1 {
+            log.reopen().expect("lines leave room for it");
+        }
+        let start = Instant::now();
+        assert_eq!(log.reopen().expect_err("no room").kind(), io::ErrorKind::TimedOut);
+        assert!((REOPEN..REOPEN + SLACK).contains(&start.elapsed()), "{:?}", start.elapsed());
+        drop(go);
+        assert!(log.flush(LONG));
+        numbered(&log, 7..8);
+        assert!(log.flush(LONG));
+        assert_eq!(memory.text(), lines(0..fit()));
+        assert_eq!(std::fs::read_to_string(&path).expect("the new file"), lines(7..8));
+    }
+
+    #[test]
+    fn a_stuck_writer_holds_up_no_drop_and_ends_when_it_can() {
+        let (log, go, memory, entered) = stuck(tries());
+        numbered(&log, 1..fit() + 7);
+        let shared = Arc::clone(&log.shared);
+        let start = Instant::now();
+        drop(log);
+        assert!((FAREWELL..FAREWELL + SLACK).contains(&start.elapsed()), "{:?}", start.elapsed());
+        assert_eq!(shared.waiting.lines(), LINES as u64, "all that are given up are counted");
+        assert_eq!(memory.text(), "");
+        go.send(()).expect("it is still stuck");
+        assert!(entered.recv_timeout(LONG).is_err_and(|e| e == RecvTimeoutError::Disconnected), "it ends");
+        assert_eq!(memory.text(), lines(0..1), "only what it was about to write");
+    }
+
+    #[test]
+    fn a_writer_that_is_gone_holds_up_nothing() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                panic!("for a test")
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut log = AccessLog::start(Target::Writer(Box::new(Broken)), tries()).expect("a thread");
+        numbered(&log, 0..1);
+        assert!(log.flush(LONG), "what is not written is lost");
+        numbered(&log, 1..2);
+        assert!(log.flush(LONG));
+        assert_eq!(log.dropped(), 1, "there is no queue any more");
+        log.path = Some("/dev/null".into());
+        assert_eq!(log.reopen().expect_err("no writer").kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]
@@ -506,7 +687,7 @@ mod tests {
                 scope.spawn(move || numbered(log, thread * 1000..thread * 1000 + 1000));
             }
         });
-        log.flush();
+        assert!(log.flush(LONG));
         let mut seen: Vec<u32> = memory.text().lines().map(|line| line.parse().expect("a number")).collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..4000).collect::<Vec<_>>());
@@ -522,7 +703,7 @@ mod tests {
         numbered(&log, 500..600);
         log.reopen().expect("a new file");
         numbered(&log, 600..700);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(std::fs::read_to_string(&old).expect("the old file"), lines(0..600));
         assert_eq!(std::fs::read_to_string(&path).expect("the new file"), lines(600..700));
     }
@@ -536,7 +717,7 @@ mod tests {
         std::fs::create_dir(&path).expect("a folder in its place");
         assert!(log.reopen().is_err());
         numbered(&log, 0..3);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(std::fs::read_to_string(&old).expect("the old file"), lines(0..3));
     }
 
@@ -563,10 +744,10 @@ mod tests {
     fn a_write_that_fails_loses_its_lines_and_nothing_else() {
         let (log, memory) = scripted(vec![Err(io::ErrorKind::StorageFull.into())]);
         numbered(&log, 0..1);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(log.dropped(), 1);
         numbered(&log, 1..3);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text(), lines(1..3));
         assert_eq!(log.dropped(), 1);
     }
@@ -575,9 +756,9 @@ mod tests {
     fn half_a_line_is_ended_before_the_next() {
         let (log, memory) = scripted(vec![Ok(2), Err(io::ErrorKind::StorageFull.into())]);
         numbered(&log, 12_345..12_346);
-        log.flush();
+        assert!(log.flush(LONG));
         numbered(&log, 6..7);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text(), "12\n6\n");
         assert_eq!(log.dropped(), 1);
     }
@@ -588,7 +769,7 @@ mod tests {
         let later = || Err(io::ErrorKind::WouldBlock.into());
         let (log, memory) = scripted(vec![Ok(1), again(), Ok(2), later(), Ok(1)]);
         numbered(&log, 123_456..123_457);
-        log.flush();
+        assert!(log.flush(LONG));
         assert_eq!(memory.text(), lines(123_456..123_457));
         assert_eq!(log.dropped(), 0);
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Record;
 use super::text::{address, common_time, decimal, escaped, json_text, millis, padded, rfc3339};
+use crate::config::did_you_mean;
 
 /// How a [`Record`] becomes a line.
 #[derive(Debug, Clone, PartialEq)]
@@ -258,12 +259,7 @@ fn parse(text: &str) -> Result<Vec<Part>, String> {
 
 fn unknown(name: &str) -> String {
     let names = || Field::ALL.iter().map(|field| field.name());
-    let hint = names()
-        .map(|known| (strsim::damerau_levenshtein(known, name), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, near)| format!(" did you mean `{{{near}}}`?"))
-        .unwrap_or_default();
+    let hint = did_you_mean(name, names()).map(|near| format!(" did you mean `{{{near}}}`?")).unwrap_or_default();
     // Not `format!` in a `map`: rustc 1.95 takes more than ten minutes to optimise that over a constant array.
     let mut allowed = String::new();
     for known in names() {

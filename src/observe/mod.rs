@@ -7,5 +7,5 @@ mod record;
 mod text;
 
 pub use access_log::{AccessLog, Target};
-pub use format::{Field, Format};
+pub use format::Format;
 pub use record::Record;

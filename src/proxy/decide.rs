@@ -7,12 +7,12 @@ use http::{HeaderMap, Method, Version};
 
 use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
-use super::forwarded;
-use crate::filter::{Outcome, Reply, Request, Verdict};
+use super::{forwarded, headers};
+use crate::filter::{Outcome, Reply, Request, Subject, Verdict};
 use crate::head::strict::{self, HeadProblem};
 use crate::head::{Head, Headers, Path};
 use crate::route::{Lookup, Match};
-use crate::snapshot::{Action, Forward, PathRule, Redirect};
+use crate::snapshot::{Action, Forward, PathRule, Redirect, Route};
 use crate::template::Template;
 
 /// A request as a driver has read it.
@@ -42,13 +42,6 @@ pub enum Decision {
     Refuse(Fault),
 }
 
-/// What `explain` wants to see of the way to a decision.
-#[derive(Debug, Default)]
-pub struct Trace {
-    /// What each filter said.
-    pub verdicts: Vec<Verdict>,
-}
-
 /// Finds the route that takes a request, and writes down in `exchange` what it finds out on the way. A driver can set
 /// the exchange's deadline then, which [`run`] is under already.
 ///
@@ -56,21 +49,29 @@ pub struct Trace {
 /// What becomes of a request that no route takes.
 pub fn route(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Box<Decision>> {
     identify(exchange, incoming);
-    understand(exchange, incoming).map_err(refuse)?;
-    let taken = find(exchange, incoming)?;
-    exchange.timeout = taken.route.timeout;
-    exchange.route = Some(taken);
-    Ok(())
+    let path = understand(exchange, incoming).map_err(refuse)?;
+    match find(exchange, incoming, &path) {
+        Ok((route, matched)) => {
+            exchange.timeout = route.timeout;
+            exchange.route = Some(Arc::new(Taken { route, matched, path }));
+            Ok(())
+        }
+        Err(decision) => {
+            exchange.asked.path = Some(path);
+            Err(decision)
+        }
+    }
 }
 
-/// Runs the filters of the route that takes a request, and decides what becomes of it.
-pub async fn run(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option<&mut Trace>) -> Decision {
-    let Some(Taken { route, matched }) = exchange.route.as_ref() else {
-        return Decision::Refuse(Fault::NoRoute);
+/// Runs the filters of the route that takes a request, and decides what becomes of it. With `trace` this is a
+/// rehearsal: each filter's verdict is written down, and no turn is taken.
+pub async fn run(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option<&mut Vec<Verdict>>) -> Decision {
+    let Some(taken) = exchange.route.clone() else {
+        return Decision::Refuse(Fault::Internal("no route was looked for".into()));
     };
-    let (route, matched) = (route.clone(), matched.clone());
-    match filter(exchange, incoming, trace).await {
-        Outcome::Continue => act(exchange, &route.action, &matched),
+    let rehearsal = trace.is_some();
+    match filter(exchange, &taken, incoming, trace).await {
+        Outcome::Continue => act(exchange, &taken, rehearsal),
         Outcome::Reply(kind, reply) => {
             let cause = reply.cause.unwrap_or("filter_reply");
             let story = reply.reason.clone().unwrap_or_else(|| format!("filter `{kind}` answered"));
@@ -98,7 +99,10 @@ fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
 }
 
 /// Checks the head, and finds out its host, path and query.
-fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Fault> {
+fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<Path, Fault> {
+    if incoming.mended == Some(HeadProblem::Target) {
+        return Err(Fault::Head(HeadProblem::Target));
+    }
     let head =
         strict::check(incoming.method, incoming.version, incoming.target, incoming.headers).map_err(Fault::Head)?;
     if let Some(problem) = incoming.mended {
@@ -107,6 +111,7 @@ fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Fa
     let asked = &mut exchange.asked;
     asked.authority = incoming.headers.get(HOST).cloned();
     asked.host = head.host.into();
+    asked.upgrade = headers::is_websocket(incoming);
     let target = head.path_and_query;
     if target.len() != asked.target.len() {
         asked.target = target.into();
@@ -118,21 +123,20 @@ fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Fa
         }
         None => target,
     };
-    asked.path = Some(Path::parse(path).map_err(Fault::Path)?);
-    Ok(())
+    let path = Path::parse(path).map_err(Fault::Path)?;
+    strict::check_method(incoming.method).map_err(Fault::Head)?;
+    Ok(path)
 }
 
 fn refuse(fault: Fault) -> Box<Decision> {
     Box::new(Decision::Refuse(fault))
 }
 
-fn find(exchange: &Exchange, incoming: &Incoming<'_>) -> Result<Taken, Box<Decision>> {
-    let Some(head) = head(exchange, incoming) else {
-        return Err(refuse(Fault::Internal("the path was not understood".into())));
-    };
+fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Arc<Route>, Match), Box<Decision>> {
+    let head = head(exchange, incoming, path);
     match exchange.snapshot.table().find(&head) {
         Lookup::Route(matched) => match exchange.snapshot.routes().get(matched.route()) {
-            Some(route) => Ok(Taken { route: route.clone(), matched }),
+            Some(route) => Ok((route.clone(), matched)),
             None => Err(refuse(Fault::Internal("the table names a route that is not there".into()))),
         },
         Lookup::AddSlash => Err(Box::new(Decision::Reply(add_slash(&head)))),
@@ -147,101 +151,105 @@ fn add_slash(head: &Head<'_>) -> Reply {
     Reply::redirect(308, &format!("{}/{query}", head.path.forwarded()))
 }
 
-/// The head as filters and routes see it; `None` until its path was understood.
-pub(super) fn head<'a>(exchange: &'a Exchange, incoming: &'a Incoming<'_>) -> Option<Head<'a>> {
-    Some(Head {
+/// The head as filters and routes see it.
+pub fn head<'a>(exchange: &'a Exchange, incoming: &'a Incoming<'_>, path: &'a Path) -> Head<'a> {
+    Head {
         method: incoming.method,
         host: &exchange.asked.host,
-        path: exchange.asked.path.as_ref()?,
+        path,
         query: exchange.query(),
         headers: incoming.headers as &dyn Headers,
-    })
+    }
 }
 
-async fn filter(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option<&mut Trace>) -> Outcome {
-    let Exchange { asked, route: Some(Taken { route, matched }), client, request_id, entered, edits, kept, .. } =
-        exchange
-    else {
-        return Outcome::Continue;
-    };
-    if route.chain.is_empty() {
+async fn filter(
+    exchange: &mut Exchange,
+    taken: &Taken,
+    incoming: &Incoming<'_>,
+    trace: Option<&mut Vec<Verdict>>,
+) -> Outcome {
+    let chain = &taken.route.chain;
+    if chain.is_empty() {
         return Outcome::Continue;
     }
-    let Some(path) = asked.path.as_ref() else {
-        return Outcome::Continue;
-    };
     let mut notes = trace.is_some().then(Vec::new);
-    let param = |name: &str| matched.param(path, name).map(str::to_owned);
+    let param = |name: &str| taken.matched.param(&taken.path, name).map(str::to_owned);
+    let Exchange { asked, client, request_id, entered, edits, kept, .. } = exchange;
     let mut request = Request {
         head: Head {
             method: incoming.method,
             host: &asked.host,
-            path,
+            path: &taken.path,
             query: asked.query_at.and_then(|at| asked.target.get(at..)),
             headers: incoming.headers,
         },
-        subject: crate::filter::Subject { client, request_id, route: &route.name, kept },
+        subject: Subject { client, request_id, route: &taken.route.name, kept },
         param: &param,
         edits,
+        rehearsal: trace.is_some(),
         notes: notes.as_mut(),
     };
-    route.chain.request(&mut request, entered, trace.map(|trace| &mut trace.verdicts)).await
+    chain.request(&mut request, entered, trace).await
 }
 
-fn act(exchange: &mut Exchange, action: &Action, matched: &Match) -> Decision {
-    match action {
+fn act(exchange: &mut Exchange, taken: &Taken, rehearsal: bool) -> Decision {
+    match &taken.route.action {
         Action::Forward(forward) => {
-            let Some(target) = forward.turns.next().and_then(|turn| forward.targets.get(turn)) else {
+            let turn = if rehearsal { forward.turns.peek() } else { forward.turns.next() };
+            let Some(target) = turn.and_then(|turn| forward.targets.get(turn)) else {
                 return Decision::Refuse(Fault::NoEndpoint);
             };
-            exchange.onward = Some(Onward::new(target.upstream.clone(), onward_target(exchange, forward, matched)));
-            Decision::Forward
+            match onward_target(exchange, taken, forward) {
+                Ok(path) => {
+                    exchange.onward = Some(Onward::new(target.upstream.clone(), path));
+                    Decision::Forward
+                }
+                Err(fault) => Decision::Refuse(fault),
+            }
         }
-        Action::Redirect(redirect) => Decision::Reply(self::redirect(exchange, redirect, matched)),
+        Action::Redirect(redirect) => Decision::Reply(self::redirect(exchange, taken, redirect)),
         Action::Respond(respond) => Decision::Reply(respond.reply.clone()),
     }
 }
 
 /// Path and query that a request goes on with.
-fn onward_target(exchange: &Exchange, forward: &Forward, matched: &Match) -> String {
-    let Some(path) = exchange.asked.path.as_ref() else {
-        return "/".to_owned();
-    };
+fn onward_target(exchange: &Exchange, taken: &Taken, forward: &Forward) -> Result<String, Fault> {
+    let Taken { path, matched, .. } = taken;
     let mut target = String::with_capacity(exchange.asked.target.len());
     match &forward.path {
         PathRule::Keep => target.push_str(path.forwarded()),
         PathRule::Strip => target.push_str(path.below(matched.prefix_segments())),
         PathRule::Rewrite(template) => {
-            fill(template, path, matched, &mut target);
-            // `{rest}` may begin or end with a slash that the template has, too.
-            if let Ok(clean) = Path::parse(&target) {
-                clean.forwarded().clone_into(&mut target);
-            }
+            fill(template, taken, &mut target);
+            // `{rest}` may begin or end with a slash that the template has, too; and what is harmless in one place
+            // may be a dot segment in another.
+            let clean = Path::parse(&target).map_err(Fault::Path)?;
+            clean.forwarded().clone_into(&mut target);
         }
     }
     if let Some(query) = exchange.query() {
         target.push('?');
         target.push_str(query);
     }
-    target
+    Ok(target)
 }
 
-fn redirect(exchange: &Exchange, redirect: &Redirect, matched: &Match) -> Reply {
-    let Some(path) = exchange.asked.path.as_ref() else {
-        return Reply::bare_problem(500);
-    };
+fn redirect(exchange: &Exchange, taken: &Taken, redirect: &Redirect) -> Reply {
     let mut location = String::new();
-    fill(&redirect.to, path, matched, &mut location);
+    fill(&redirect.to, taken, &mut location);
     if let Some(query) = exchange.query().filter(|_| !redirect.has_query) {
+        // A fragment stands behind the query (RFC 3986, 3).
+        let fragment = location.find('#').map(|at| location.split_off(at)).unwrap_or_default();
         location.push('?');
         location.push_str(query);
+        location.push_str(&fragment);
     }
     Reply::redirect(redirect.status, &location)
 }
 
-fn fill(template: &Template, path: &Path, matched: &Match, out: &mut String) {
+fn fill(template: &Template, taken: &Taken, out: &mut String) {
     template.render(out, &mut |name, out| {
-        if let Some(value) = matched.param(path, name) {
+        if let Some(value) = taken.matched.param(&taken.path, name) {
             out.push_str(value);
         }
     });
@@ -256,6 +264,7 @@ impl Onward {
             address: 0,
             tries: 0,
             tried_at: None,
+            connected: false,
             connected_after: None,
             head_after: None,
         }

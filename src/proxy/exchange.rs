@@ -32,7 +32,7 @@ pub struct Exchange {
     /// What was asked, as far as it was understood.
     pub asked: Asked,
     /// The route that takes it.
-    pub route: Option<Taken>,
+    pub route: Option<Arc<Taken>>,
     /// How many filters of the route's chain have seen the request.
     pub entered: usize,
     /// What filters change in the request that goes on.
@@ -58,8 +58,10 @@ pub struct Asked {
     pub host: Box<str>,
     /// As the client sent it, for `X-Forwarded-Host`.
     pub authority: Option<HeaderValue>,
-    /// The canonical path, when there is one.
+    /// The canonical path, when there is one and no route takes it.
     pub path: Option<Path>,
+    /// Whether it is a WebSocket handshake.
+    pub upgrade: bool,
     /// Where the query begins in `target`.
     pub query_at: Option<usize>,
     /// The protocol version.
@@ -80,6 +82,8 @@ pub struct Taken {
     pub route: Arc<Route>,
     /// Which of its paths, and what its wildcards stand for.
     pub matched: Match,
+    /// The one path.
+    pub path: Path,
 }
 
 /// Where a request goes.
@@ -96,7 +100,9 @@ pub struct Onward {
     pub tries: u32,
     /// When the latest try began.
     pub tried_at: Option<Instant>,
-    /// How long it took to connect; zero for a kept connection.
+    /// Whether the latest try has a connection.
+    pub connected: bool,
+    /// How long it took to connect; `None` for a kept connection.
     pub connected_after: Option<Duration>,
     /// Time from the beginning of the exchange to the head of the upstream's response.
     pub head_after: Option<Duration>,
@@ -115,8 +121,8 @@ pub struct Answered {
     pub refused: Option<(&'static str, String)>,
     /// What the failure looked like from here: addresses, error numbers.
     pub evidence: Option<String>,
-    /// Whether only the upstream's `idle` timeout bounds it from here on: a 101, an event stream, gRPC.
-    pub unbounded: bool,
+    /// How many interim responses (1xx) the upstream has sent.
+    pub interim: u32,
 }
 
 impl Exchange {
@@ -153,6 +159,11 @@ impl Exchange {
     /// The query, as the client sent it.
     pub fn query(&self) -> Option<&str> {
         self.asked.query_at.and_then(|at| self.asked.target.get(at..))
+    }
+
+    /// The canonical path, when the head was understood.
+    pub fn path(&self) -> Option<&Path> {
+        self.route.as_ref().map(|taken| &taken.path).or(self.asked.path.as_ref())
     }
 
     /// Marks it as failed. The first fault counts: what follows from it is no news.

@@ -31,7 +31,7 @@ pub enum Fault {
     /// An endpoint could not be reached.
     Connect(ConnectFault),
     /// The exchange took longer than its route allows.
-    Deadline(Option<Duration>),
+    Deadline,
     /// The upstream failed after it was connected to.
     Upstream(UpstreamFault),
     /// The client failed: nothing, or no good body, came from it any more.
@@ -91,9 +91,9 @@ impl Fault {
             Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout) => 499,
             Fault::Filter(_) | Fault::Internal(_) => 500,
             Fault::NoEndpoint => 503,
-            Fault::Connect(ConnectFault::Timeout)
-            | Fault::Deadline(_)
-            | Fault::Upstream(UpstreamFault::IdleTimeout) => 504,
+            Fault::Connect(ConnectFault::Timeout) | Fault::Deadline | Fault::Upstream(UpstreamFault::IdleTimeout) => {
+                504
+            }
             Fault::Connect(_) | Fault::Upstream(_) => 502,
         }
     }
@@ -112,7 +112,7 @@ impl Fault {
             Fault::Connect(ConnectFault::Refused) => "upstream_refused",
             Fault::Connect(ConnectFault::Timeout) => "upstream_connect_timeout",
             Fault::Connect(ConnectFault::Unreachable) => "upstream_unreachable",
-            Fault::Deadline(_) => "deadline",
+            Fault::Deadline => "deadline",
             Fault::Upstream(UpstreamFault::ClosedBeforeHead) => "upstream_closed_before_head",
             Fault::Upstream(UpstreamFault::MalformedHead) => "upstream_malformed_head",
             Fault::Upstream(UpstreamFault::TruncatedBody) => "upstream_truncated_body",
@@ -134,7 +134,6 @@ impl Fault {
             Fault::HeadTimeout(limit) => Some(format!("the head was not whole after {limit:?}")),
             Fault::MethodNotAllowed(allow) => Some(format!("allowed: {allow}")),
             Fault::Filter(failure) => Some(format!("filter `{}`: {}", failure.kind, failure.error)),
-            Fault::Deadline(Some(limit)) => Some(format!("the route's timeout is {limit:?}")),
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }

@@ -106,14 +106,14 @@ fn hex(number: u128) -> Box<str> {
     digits.collect::<String>().into()
 }
 
+/// Whether a client must not say this of itself.
+pub fn is_spoofable(name: &HeaderName) -> bool {
+    SPOOFABLE.contains(name)
+}
+
 /// Writes what the upstream is told of the client into the head that leaves.
 pub fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
     let client = &exchange.client;
-    for name in &SPOOFABLE {
-        if !client.trusted {
-            headers.remove(name);
-        }
-    }
     // What a client says of itself is dropped; a trusted proxy's word stays, and this hop is added to it.
     let said = |headers: &dyn crate::head::Headers, name: &HeaderName| {
         let mut said = String::new();
@@ -168,7 +168,8 @@ pub fn write_host(exchange: &Exchange, headers: &mut impl HeadersMut) {
     use crate::config::HostPolicy;
     let Some(onward) = exchange.onward.as_ref() else { return };
     let host = match onward.upstream.host() {
-        HostPolicy::Client => exchange.asked.authority.clone(),
+        // It stands there already.
+        HostPolicy::Client => None,
         HostPolicy::Literal(host) => HeaderValue::from_str(host).ok(),
         // A Unix socket's path is no authority.
         HostPolicy::Endpoint => onward

@@ -23,10 +23,11 @@ use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::Gateway;
-use super::connection::{Connection, GuardStream, HEAD_TIMEOUT, HandedBack, Phase};
+use super::connection::{Connection, HEAD_TIMEOUT, HandedBack, Phase};
 use super::exchange::{Exchange, Peer};
 use super::fault::Fault;
 use super::reply;
+use super::stream::GuardStream;
 
 /// The door of one listener.
 pub struct Guard {
@@ -119,7 +120,7 @@ impl Guard {
                 }
             }
             Ended::Expired if connection.phase() == Phase::Head => Fault::HeadTimeout(HEAD_TIMEOUT),
-            Ended::Expired => Fault::Deadline(None),
+            Ended::Expired => Fault::Deadline,
             Ended::Panicked(said) => Fault::Internal(format!("panicked: {said}")),
         };
         connection.hand_back();
@@ -141,10 +142,9 @@ impl Guard {
     async fn give_up(&self, connection: &Connection, fault: Fault) {
         let HandedBack { stream, exchange } = connection.take_back();
         let mut exchange = exchange.unwrap_or_else(|| Box::new(self.unread(connection)));
-        let fault = match fault {
-            Fault::Deadline(_) => Fault::Deadline(exchange.timeout),
-            fault => fault,
-        };
+        if matches!(fault, Fault::Deadline) {
+            exchange.answered.evidence = exchange.timeout.map(|limit| format!("the route's timeout is {limit:?}"));
+        }
         let reply = exchange.fail(fault).reply();
         let answered = connection.is_answered();
         let mut stream = stream;
@@ -155,7 +155,8 @@ impl Guard {
                 && say(stream, &bytes).await
             {
                 exchange.answered.status = Some(answer.status.as_u16());
-                exchange.answered.body_bytes = answer.body.len() as u64;
+                let has_body = answer.has_body(&exchange.asked.method);
+                exchange.answered.body_bytes = if has_body { answer.body.len() as u64 } else { 0 };
             }
         }
         self.gateway.write_log(&exchange);

@@ -1,80 +1,64 @@
 //! The gateway's own duties to both heads: hop-by-hop headers go, the gateway's own are written, filters' changes are
 //! carried out.
 
-use http::header::{CONNECTION, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, UPGRADE};
-use http::{HeaderValue, Method, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
+use super::decide::Incoming;
 use super::exchange::Exchange;
 use super::forwarded;
-use crate::filter::HeadersMut;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// What concerns one connection only (RFC 9110, 7.6.1), whether `Connection` names it or not. `Transfer-Encoding` is
-/// the driver's to write.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    UPGRADE,
-    HTTP2_SETTINGS,
-];
+use crate::filter::{Edits, HeadersMut};
+use crate::head::hop::{is_framing, is_hop_by_hop, nominated};
 
 /// Makes the head that the upstream sees of the one that the client sent.
 pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
-    let upgrade = is_websocket(exchange, headers);
-    strip_hop_by_hop(headers);
-    if upgrade {
+    let trusted = exchange.client.trusted;
+    strip(headers, &|name| !trusted && forwarded::is_spoofable(name));
+    if exchange.asked.upgrade {
         headers.set(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.set(UPGRADE, HeaderValue::from_static("websocket"));
     }
+    exchange.edits.let_through(headers);
     forwarded::write(exchange, headers);
     exchange.edits.apply(headers);
     forwarded::write_host(exchange, headers);
 }
 
-/// Makes the head that the client sees of the one that the upstream sent; filters change it afterwards.
+/// Makes the head that the client sees of the one that the upstream sent, before filters change it.
 pub fn from_upstream(status: u16, headers: &mut impl HeadersMut) {
     if status == 101 {
         // The tunnel's own handshake.
         return;
     }
-    strip_hop_by_hop(headers);
+    strip(headers, &|_| false);
+    if status == 204 {
+        // Allowed is at most a 0, which says nothing (RFC 9110, 8.6).
+        headers.remove(&CONTENT_LENGTH);
+    }
 }
 
-fn strip_hop_by_hop(headers: &mut impl HeadersMut) {
-    let mut nominated: Vec<HeaderName> = Vec::new();
-    headers.all(&CONNECTION, &mut |value| {
-        let tokens = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        nominated.extend(tokens.filter_map(|token| HeaderName::from_bytes(token).ok()));
-    });
-    // Framing is not a client's or an upstream's to take away. The strict check refuses such requests; of responses
-    // nothing is refused for it.
-    for name in nominated.iter().filter(|name| !crate::filter::is_framing(name)) {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
-        if headers.get(name).is_some() {
-            headers.remove(name);
-        }
-    }
+/// Carries out what filters change in a response of the upstream.
+pub fn change(changes: &Edits, headers: &mut impl HeadersMut) {
+    changes.let_through(headers);
+    changes.apply(headers);
+}
+
+/// Takes away what concerns one connection only (RFC 9110, 7.6.1), what `Connection` says is such, and what else is to
+/// go. Framing is not a client's or an upstream's to take away.
+fn strip(headers: &mut impl HeadersMut, also: &dyn Fn(&HeaderName) -> bool) {
+    let mut named: Vec<HeaderName> = Vec::new();
+    nominated(headers, &mut |name| named.push(name));
+    headers.retain(&|name| !(is_hop_by_hop(name) || also(name) || (named.contains(name) && !is_framing(name))));
 }
 
 /// Whether this is a WebSocket handshake (RFC 6455, 4.1), the one upgrade that is passed on.
-fn is_websocket(exchange: &Exchange, headers: &impl HeadersMut) -> bool {
-    let asked = &exchange.asked;
-    let mut connection = false;
-    headers.all(&CONNECTION, &mut |value| {
-        connection |= value.split(|&b| b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-    });
-    connection
-        && asked.method == Method::GET
-        && asked.version == Version::HTTP_11
-        && headers.get(&UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+pub fn is_websocket(incoming: &Incoming<'_>) -> bool {
+    let headers: &HeaderMap = incoming.headers;
+    let is_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|&b| b == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && headers.get_all(CONNECTION).iter().any(is_upgrade)
+        && incoming.method == Method::GET
+        && incoming.version == Version::HTTP_11
 }

@@ -24,6 +24,8 @@ mod guard;
 mod headers;
 mod pingora_headers;
 mod reply;
+mod stream;
+mod trip;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,17 +42,22 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::config::Limit;
 use crate::filter::Reply;
-use crate::head::strict::HeadProblem;
+use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
-use connection::{Connection, GuardStream, Trip};
-pub use decide::{Decision, Incoming, Trace, route, run};
-pub use exchange::{Answered, Asked, Exchange, Onward, Peer, Taken};
-pub use fault::{ClientFault, ConnectFault, Fault, UpstreamFault};
+use connection::Connection;
+pub use decide::{Decision, Incoming, head, route, run};
+pub use exchange::{Exchange, Onward, Peer};
+pub use fault::Fault;
+use fault::{ClientFault, ConnectFault, UpstreamFault};
 pub use guard::{Guard, Open};
-pub use headers::{from_upstream, to_upstream};
+pub use headers::to_upstream;
+use headers::{change, from_upstream};
 use pingora_headers::{RequestHeaders, ResponseHeaders};
-pub use reply::{Answer, answer, changes};
+pub use reply::answer;
+use reply::changes;
+use stream::GuardStream;
+use trip::Trip;
 
 /// The gateway as Pingora drives it. Clones share everything.
 #[derive(Clone)]
@@ -65,14 +72,18 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the rest of a small body is waited for after the answer, so that the connection can be used again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// An upstream may send so many interim responses (1xx) before its final one: a few 103s and a 100 are usual, and an
+/// endless run would keep an exchange alive for ever.
+const MOST_INTERIM: u32 = 16;
+
 /// A body up to this size is read to its end after an early answer; with a larger one the connection is closed.
 const DRAIN_SIZE: u64 = 64 * 1024;
 
 impl Gateway {
     /// A gateway that serves this snapshot.
-    pub fn new(snapshot: Snapshot, access_log: Option<AccessLog>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
         Self {
-            current: Arc::new(ArcSwap::from_pointee(snapshot)),
+            current: Arc::new(ArcSwap::from(snapshot)),
             access_log: Arc::new(ArcSwapOption::from_pointee(access_log)),
         }
     }
@@ -83,8 +94,8 @@ impl Gateway {
     }
 
     /// Swaps in another snapshot: exchanges that are under way keep theirs.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.current.store(Arc::new(snapshot));
+    pub fn swap(&self, snapshot: Arc<Snapshot>) {
+        self.current.store(snapshot);
     }
 
     /// Where exchanges are written down.
@@ -129,7 +140,7 @@ impl Gateway {
         for (name, value) in &answer.headers {
             head.append_header(name.clone(), value.clone())?;
         }
-        self.begin_response(session, trip, answer.status);
+        begin_response(trip, answer.status);
         session.write_response_header(Box::new(head), !has_body).await?;
         if has_body {
             trip.answered.body_bytes += answer.body.len() as u64;
@@ -137,13 +148,13 @@ impl Gateway {
         }
         Ok(())
     }
+}
 
-    /// From here on the client can only be told by a broken connection that something went wrong.
-    fn begin_response(&self, _session: &mut Session, trip: &mut Trip, status: StatusCode) {
-        trip.answered.status = Some(status.as_u16());
-        if let Some(connection) = trip.connection() {
-            connection.mark_answered();
-        }
+/// From here on the client can only be told by a broken connection that something went wrong.
+fn begin_response(trip: &mut Trip, status: StatusCode) {
+    trip.answered.status = Some(status.as_u16());
+    if let Some(connection) = trip.connection() {
+        connection.mark_answered();
     }
 }
 
@@ -203,16 +214,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, _: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
-        let no_endpoint = || Error::explain(ErrorType::HTTPStatus(503), "no endpoint can take a request");
-        let peer = match trip.onward.as_mut() {
-            Some(onward) => onward.next_peer(),
-            None => None,
-        };
-        match peer {
+        match trip.onward.as_mut().and_then(Onward::next_peer) {
             Some(peer) => Ok(peer),
             None => {
                 trip.fail(Fault::NoEndpoint);
-                Err(no_endpoint())
+                Err(Error::explain(ErrorType::HTTPStatus(503), "no endpoint can take a request"))
             }
         }
     }
@@ -234,8 +240,8 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         if let Some(onward) = trip.onward.as_mut() {
-            let took = if reused { Duration::ZERO } else { onward.tried_at.map_or(Duration::ZERO, |at| at.elapsed()) };
-            onward.connected_after = Some(took);
+            onward.connected = true;
+            onward.connected_after = onward.tried_at.filter(|_| !reused).map(|at| at.elapsed());
         }
         Ok(())
     }
@@ -272,6 +278,8 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         let status = head.status;
+        check_response(head, trip)?;
+        from_upstream(status.as_u16(), &mut ResponseHeaders(head));
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
@@ -281,27 +289,25 @@ impl ProxyHttp for Gateway {
             onward.upstream.settings().timeouts.idle.after()
         });
         if is_unbounded(head) {
-            trip.answered.unbounded = true;
             if let Some(connection) = trip.connection() {
                 connection.set_deadline(None);
             }
             // The client's side of a tunnel may be as silent as the upstream's.
             session.set_read_timeout(idle);
         }
-        from_upstream(status.as_u16(), &mut ResponseHeaders(head));
         if session.req_header().version == Version::HTTP_10 {
             // Such a client knows no chunks: the end of the connection ends the body.
             head.remove_header(&TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
         match changes(trip, status, &head.headers).await {
-            Ok(changes) => changes.apply(&mut ResponseHeaders(head)),
+            Ok(changes) => change(&changes, &mut ResponseHeaders(head)),
             Err((_, failure)) => {
                 trip.fail(Fault::Filter(failure));
                 return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
             }
         }
-        self.begin_response(session, trip, status);
+        begin_response(trip, status);
         Ok(())
     }
 
@@ -318,7 +324,7 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
         let fault = fault_of(e, trip);
-        trip.answered.evidence = Some(e.to_string());
+        trip.answered.evidence.get_or_insert_with(|| e.to_string());
         let fault = trip.fail(fault);
         let status = fault.status();
         let tell = !matches!(fault, Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout));
@@ -366,11 +372,35 @@ fn mended(session: &Session, trip: &Trip) -> Option<HeadProblem> {
     names_a_length(&raw).then_some(HeadProblem::AmbiguousLength)
 }
 
+/// Refuses what an upstream must not send: framing that the client could read in another way, a protocol switch that
+/// nobody asked for, an endless run of interim responses.
+fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()> {
+    let status = head.status;
+    let problem = if status == StatusCode::SWITCHING_PROTOCOLS && !trip.asked.upgrade {
+        Some("a 101 that was not asked for".to_owned())
+    } else if status.is_informational() && trip.answered.interim >= MOST_INTERIM {
+        Some(format!("more than {MOST_INTERIM} interim responses"))
+    } else {
+        strict::check_response(status.as_u16(), &head.headers).err().map(|problem| problem.to_string())
+    };
+    trip.answered.interim += u32::from(status.is_informational());
+    match problem {
+        None => Ok(()),
+        Some(problem) => {
+            trip.answered.evidence = Some(problem);
+            trip.fail(Fault::Upstream(UpstreamFault::MalformedHead));
+            Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream's response is refused").into_up())
+        }
+    }
+}
+
 /// Whether a head as it came over the wire has a `Content-Length`.
 fn names_a_length(raw: &[u8]) -> bool {
     let name = CONTENT_LENGTH.as_str().as_bytes();
-    raw.split(|&byte| byte == b'\n')
-        .any(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+    raw.split(|&byte| byte == b'\n').any(|line| {
+        let (start, rest) = line.split_at(name.len().min(line.len()));
+        start.eq_ignore_ascii_case(name) && matches!(rest.first(), Some(b':' | b' ' | b'\t'))
+    })
 }
 
 /// After a head whose framing is in doubt nothing on the connection can be trusted any more.
@@ -390,7 +420,7 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
     use ErrorType::{
         ConnectRefused, ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, WriteError, WriteTimedout,
     };
-    let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected_after.is_some());
+    let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected);
     let begun = trip.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
     match (e.esource(), e.etype()) {
         (ErrorSource::Upstream, etype) if !connected => Fault::Connect(match etype {
@@ -412,14 +442,15 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
 }
 
 impl Onward {
-    /// The peer of the next try: the same endpoint's next address, if that is why it is tried again, else the
-    /// endpoint whose turn it is.
+    /// The peer of the next try: the endpoint whose turn it is, or once an address of an endpoint failed, that
+    /// endpoint's next.
     fn next_peer(&mut self) -> Option<Box<HttpPeer>> {
         if self.address == 0 {
             self.endpoint = self.upstream.pick().cloned();
         }
         self.tries += 1;
         self.tried_at = Some(Instant::now());
+        self.connected = false;
         self.connected_after = None;
         let endpoint = self.endpoint.as_ref()?;
         let mut peer = Box::new(endpoint.peers().get(self.address)?.clone());
@@ -446,5 +477,6 @@ mod tests {
         assert!(names_a_length(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\n\r\n"));
         assert!(names_a_length(b"POST / HTTP/1.1\nContent-Length:3\n\n"));
         assert!(!names_a_length(b"POST / HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"));
+        assert!(!names_a_length(b"POST / HTTP/1.1\r\nContent-Length-Hint: 3\r\n\r\n"));
     }
 }

@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use crate::filter::{Body, Edits, Failure, Reply, Response};
 use crate::head::Headers;
+use crate::head::hop::{is_framing, is_hop_by_hop};
 
 /// A response of the door's own, ready to be written.
 #[derive(Debug)]
@@ -89,7 +90,8 @@ fn render(exchange: &Exchange, reply: Reply) -> Answer {
     if !matches!(reply.status.as_u16(), 204 | 304) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    for (name, value) in reply.headers {
+    // A body's headers are made of the body; what concerns the connection is the driver's to write.
+    for (name, value) in reply.headers.into_iter().filter(|(name, _)| !is_framing(name) && !is_hop_by_hop(name)) {
         headers.append(name, value);
     }
     Answer { status: reply.status, headers, body }

@@ -14,7 +14,7 @@ use pingora::services::listening::Service;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::socket::{BoundAddress, Socket, unix_permissions};
+use super::socket::{BoundAddress, Socket, SocketPath, unix_permissions};
 use crate::config::{Config, ListenAddress, Name, Problem};
 use crate::proxy::Guard;
 
@@ -29,6 +29,7 @@ struct Running {
     bound: BoundAddress,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    path: SocketPath,
 }
 
 /// Sockets that are bound, and not yet served.
@@ -52,10 +53,17 @@ impl Listeners {
                 Ok(socket) => {
                     sockets.insert(name.clone(), (listener.address.clone(), socket));
                 }
-                Err(e) => problems.push(config.source.problem(
-                    &["listeners", name.as_ref(), "address"],
-                    format!("cannot listen on {}: {}", listener.address, hint(&e)),
-                )),
+                Err(e) => {
+                    let own = self.running.iter().find(|(_, running)| running.asked == listener.address);
+                    let why = match own {
+                        Some((own, _)) => {
+                            format!("this door's own listener `{own}` has it; a listener is renamed by a restart")
+                        }
+                        None => hint(&e),
+                    };
+                    let message = format!("cannot listen on {}: {why}", listener.address);
+                    problems.push(config.source.problem(&["listeners", name.as_ref(), "address"], message));
+                }
             }
         }
         if problems.is_empty() { Ok(Bound { sockets }) } else { Err(problems) }
@@ -68,12 +76,11 @@ impl Listeners {
             let stays = config.listeners.get(name).is_some_and(|listener| listener.address == running.asked);
             if !stays {
                 running.stop.send_replace(true);
-                running.remove_path();
             }
             stays
         });
         for (name, (asked, socket)) in bound.sockets {
-            log::info!("listener `{name}` on {}", socket.address);
+            log::info!("listener `{name}` on {}", socket.address());
             let guard = guard(&name);
             self.running.insert(name, Running::start(asked, socket, guard));
         }
@@ -88,10 +95,10 @@ impl Listeners {
     pub(super) async fn stop(&mut self) {
         for running in self.running.values() {
             running.stop.send_replace(true);
-            running.remove_path();
         }
-        for (name, running) in std::mem::take(&mut self.running) {
-            if let Err(e) = running.accepting.await {
+        for (name, Running { accepting, path, .. }) in std::mem::take(&mut self.running) {
+            drop(path);
+            if let Err(e) = accepting.await {
                 log::error!("listener `{name}` ended badly: {e}");
             }
         }
@@ -100,29 +107,20 @@ impl Listeners {
 
 impl Running {
     fn start(asked: ListenAddress, socket: Socket, guard: Guard) -> Self {
-        let bound = socket.address.clone();
+        let bound = socket.address().clone();
         let (stop, stopped) = watch::channel(false);
-        let accepting = accept(socket, guard, stopped);
-        Self { asked, bound, stop, accepting }
-    }
-
-    /// Clients then see that nobody is there, not a socket that nobody answers on.
-    fn remove_path(&self) {
-        if let BoundAddress::Unix(path) = &self.bound
-            && let Err(e) = std::fs::remove_file(path)
-        {
-            log::warn!("the socket {} could not be removed: {e}", path.display());
-        }
+        let (accepting, path) = accept(socket, guard, stopped);
+        Self { asked, bound, stop, accepting, path }
     }
 }
 
 /// Serves a socket of ours by a Pingora service of its own, until told to stop.
-pub(super) fn accept<A>(socket: Socket, app: A, stopped: watch::Receiver<bool>) -> JoinHandle<()>
+pub(super) fn accept<A>(socket: Socket, app: A, stopped: watch::Receiver<bool>) -> (JoinHandle<()>, SocketPath)
 where
     A: ServerApp + Send + Sync + 'static,
 {
     // Pingora looks its sockets up by this text, and binds by itself what it does not find.
-    let (key, listener) = match &socket.address {
+    let (key, listener) = match socket.address() {
         BoundAddress::Tcp(address) => (address.to_string(), ListenerConfig::tcp(address.to_string())),
         BoundAddress::Unix(path) => {
             let path = path.to_string_lossy().into_owned();
@@ -130,10 +128,13 @@ where
         }
     };
     let mut fds = Fds::new();
-    fds.add(key, socket.into_raw_fd());
+    let (fd, path) = socket.into_parts();
+    fds.add(key, fd);
     let mut service = Service::new("onedoor".to_owned(), app);
     service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(READ_BUFFER)));
-    tokio::spawn(async move { service.start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1).await })
+    let accepting =
+        tokio::spawn(async move { service.start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1).await });
+    (accepting, path)
 }
 
 /// What an idle connection keeps for reading. Pingora's default of 64 KiB makes an idle connection cost twice as much

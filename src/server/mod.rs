@@ -44,6 +44,12 @@ pub struct Server {
 /// on its way, which is answered with `Connection: close`.
 const LAME_DUCK: Duration = Duration::from_secs(3);
 
+/// How long a log that takes no lines is waited for in the end.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How long a connection that was just accepted may take to be counted.
+const JUST_ACCEPTED: Duration = Duration::from_millis(20);
+
 /// Upstream connections that are kept for the next request, over all upstreams. A pool that is smaller than the
 /// number of requests under way costs a connection per request.
 const POOL_SIZE: usize = 4096;
@@ -62,11 +68,10 @@ impl Server {
         let access = config.log.clone();
         let log = open_log(config)?;
         let threads = threads(config);
-        let gateway = Gateway::new(snapshot, log);
+        let gateway = Gateway::new(snapshot.clone(), log);
         let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ..ServerConf::default() };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
-        let snapshot = gateway.snapshot();
         let guard = guards(&proxy, &gateway, &open);
         listeners.apply(snapshot.config(), bound, guard);
         Ok((Self { registry, gateway, proxy, open, listeners, access }, warnings))
@@ -100,12 +105,11 @@ impl Server {
     /// # Errors
     /// What is wrong with it. Everything is then as it was before.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<Problem>, Vec<Problem>> {
-        let (snapshot, warnings) = check(config, &self.registry, Some(&self.gateway.snapshot())).await?;
+        let (snapshot, warnings) = check(config, &self.registry, Some(self.gateway.snapshot())).await?;
         let bound = self.listeners.bind(snapshot.config())?;
         let log =
             if snapshot.config().log.access == self.access.access { None } else { Some(open_log(snapshot.config())?) };
-        self.gateway.swap(snapshot);
-        let snapshot = self.gateway.snapshot();
+        self.gateway.swap(snapshot.clone());
         if let Some(log) = log {
             self.gateway.access_log().store(log.map(Arc::new));
         }
@@ -124,10 +128,13 @@ impl Server {
         }
     }
 
-    /// Waits until every exchange that is over has been written down.
-    pub fn flush_logs(&self) {
-        if let Some(log) = &*self.gateway.access_log().load() {
-            log.flush();
+    /// Waits until every exchange that is over has been written down; not for ever, if the log's target takes nothing.
+    pub async fn flush_logs(&self) {
+        let Some(log) = self.gateway.access_log().load_full() else { return };
+        let flushed = tokio::task::spawn_blocking(move || log.flush(LAST_LINES)).await;
+        if !matches!(flushed, Ok(true)) {
+            let lost = self.gateway.access_log().load().as_ref().map_or(0, |log| log.dropped());
+            log::warn!("the access log's target takes no lines: {lost} are lost, and what still waits");
         }
     }
 
@@ -137,6 +144,8 @@ impl Server {
         let limit = self.gateway.snapshot().config().process.drain.0;
         let ended = timeout(limit, async {
             self.listeners.stop().await;
+            // What was accepted a moment ago has a task, which counts itself when it first runs.
+            tokio::time::sleep(JUST_ACCEPTED).await;
             if timeout(LAME_DUCK.min(limit / 2), self.open.none()).await.is_err() {
                 // Connections without a request have had their time.
                 self.proxy.http_cleanup().await;
@@ -144,7 +153,7 @@ impl Server {
             }
         });
         let in_time = ended.await.is_ok();
-        self.flush_logs();
+        self.flush_logs().await;
         if in_time { 0 } else { self.open.count() }
     }
 }
@@ -173,21 +182,23 @@ fn guards<'a>(
 pub async fn check(
     config: Config,
     registry: &Registry,
-    previous: Option<&Snapshot>,
-) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+    previous: Option<Arc<Snapshot>>,
+) -> Result<(Arc<Snapshot>, Vec<Problem>), Vec<Problem>> {
     let format = format_of(&config);
-    let (snapshot, warnings) = match (compile(config, registry, previous), format) {
+    let registry = registry.clone();
+    // Names are resolved and secrets are read on the way, which may take its time.
+    let compiled = tokio::task::spawn_blocking(move || compile(config, &registry, previous.as_deref())).await;
+    let compiled = compiled.unwrap_or_else(|e| Err(vec![Problem::error(None, "", format!("compiling failed: {e}"))]));
+    let (snapshot, warnings) = match (compiled, format) {
         (Ok(compiled), Ok(_)) => compiled,
         (Ok(_), Err(problem)) => return Err(vec![problem]),
         (Err(problems), format) => return Err(problems.into_iter().chain(format.err()).collect()),
     };
-    let snapshot = Arc::new(snapshot);
     let shortfalls = try_all(&snapshot).await;
     if !shortfalls.is_empty() {
         return Err(shortfalls.into_iter().map(|shortfall| shortfall.problem).collect());
     }
-    // Nobody else holds it: the tests' exchanges are over.
-    Arc::into_inner(snapshot).map(|snapshot| (snapshot, warnings)).ok_or_else(Vec::new)
+    Ok((snapshot, warnings))
 }
 
 fn open_log(config: &Config) -> Result<Option<AccessLog>, Vec<Problem>> {

@@ -23,7 +23,7 @@ impl SideService {
     /// If there is no port left.
     pub fn start<A: ServerApp + Send + Sync + 'static>(app: A) -> io::Result<Self> {
         let socket = Socket::bind(&ListenAddress::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)))?;
-        let BoundAddress::Tcp(address) = socket.address else {
+        let &BoundAddress::Tcp(address) = socket.address() else {
             return Err(io::Error::other("a TCP socket has no TCP address"));
         };
         let (stop, stopped) = watch::channel(false);

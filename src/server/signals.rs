@@ -13,7 +13,14 @@ use crate::config::Problem;
 pub async fn run_until_told(mut server: Server, file: &Path, mut signals: Signals) {
     loop {
         match signals.next().await {
-            Told::Reload => reload(&mut server, file).await,
+            Told::Reload => tokio::select! {
+                () = reload(&mut server, file) => {}
+                // A reload that takes its time (a name that does not resolve) must not keep anybody from stopping.
+                stop = signals.stop() => match stop {
+                    Told::Leave => return,
+                    _ => break,
+                },
+            },
             Told::ReopenLogs => server.reopen_logs(),
             Told::Drain => break,
             Told::Leave => return,
@@ -26,7 +33,7 @@ pub async fn run_until_told(mut server: Server, file: &Path, mut signals: Signal
             0 => log::info!("drained"),
             left => log::warn!("the drain time is over: {left} connections are cut"),
         },
-        () = signals.hurry() => log::warn!("told again: leaving at once"),
+        _ = signals.stop() => log::warn!("told again: leaving at once"),
     }
 }
 
@@ -112,10 +119,10 @@ impl Signals {
         }
     }
 
-    async fn hurry(&mut self) {
+    async fn stop(&mut self) -> Told {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => Told::Drain,
+            _ = self.int.recv() => Told::Leave,
         }
     }
 }

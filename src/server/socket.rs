@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -29,11 +29,28 @@ impl fmt::Display for BoundAddress {
     }
 }
 
-/// A socket that listens, and is not yet accepted from.
+/// A socket that listens, and is not yet accepted from. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub(super) struct Socket {
-    pub(super) address: BoundAddress,
     fd: OwnedFd,
+    path: SocketPath,
+    address: BoundAddress,
+}
+
+/// The path of a Unix socket, if it is one, which goes when this is dropped: clients then see that nobody is there,
+/// not a socket that nobody answers on.
+#[derive(Debug)]
+pub(super) struct SocketPath(Option<PathBuf>);
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(e) = std::fs::remove_file(path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("the socket {} could not be removed: {e}", path.display());
+        }
+    }
 }
 
 impl Socket {
@@ -44,24 +61,30 @@ impl Socket {
                 let listener = TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
                 let address = BoundAddress::Tcp(listener.local_addr()?);
-                Ok(Self { address, fd: listener.into() })
+                Ok(Self { address, fd: listener.into(), path: SocketPath(None) })
             }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
                 listener.set_nonblocking(true)?;
-                Ok(Self { address: BoundAddress::Unix(path.clone()), fd: listener.into() })
+                let address = BoundAddress::Unix(path.clone());
+                Ok(Self { address, fd: listener.into(), path: SocketPath(Some(path.clone())) })
             }
         }
     }
 
-    /// Gives the descriptor away, to whoever closes it.
-    pub(super) fn into_raw_fd(self) -> i32 {
-        self.fd.into_raw_fd()
+    /// Where it listens.
+    pub(super) fn address(&self) -> &BoundAddress {
+        &self.address
+    }
+
+    /// Gives the descriptor away, to whoever closes it, and the path, to whoever accepts.
+    pub(super) fn into_parts(self) -> (RawFd, SocketPath) {
+        (self.fd.into_raw_fd(), self.path)
     }
 }
 
-/// What may connect to a Unix socket: its owner and group.
+/// What may connect to a Unix socket: its owner and group, so nobody whom the operator did not let in.
 pub(super) fn unix_permissions() -> Permissions {
     Permissions::from_mode(0o660)
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::route::{Action, Forward, PathRule, Redirect, Respond, Target};
 use super::upstreams::{Upstreams, destinations};
 use crate::config;
 use crate::config::{Config, Name, Problem, Resolved, SecretText, Source, To};
-use crate::filter::{Body, Reply, is_framing};
+use crate::filter::{Body, Reply};
+use crate::head::Path;
+use crate::head::hop::{is_framing, is_hop_by_hop};
 use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::RoundRobin;
@@ -81,6 +84,10 @@ impl Compiler<'_> {
             To::Weighted(list) => list.iter().map(|part| part.weight).collect(),
         };
         let turns = RoundRobin::new(&weights).map_err(|why| self.problem(&["to"], why)).ok();
+        if turns.as_ref().is_some_and(RoundRobin::is_empty) {
+            let path = ["routes", self.name, "to"];
+            self.problems.push(self.source.warning(&path, "every weight is 0, so every request gets a 503"));
+        }
         let path = match &self.route.rewrite {
             Some(rewrite) => self.rewrite(rewrite).map(PathRule::Rewrite),
             None if self.route.strip => Some(PathRule::Strip),
@@ -98,6 +105,12 @@ impl Compiler<'_> {
         let template = self.template(text, &["rewrite"])?;
         if !text.starts_with('/') {
             self.problem(&["rewrite"], format!("a path begins with `/`; write `/{text}`"));
+            return None;
+        }
+        let mut sample = String::new();
+        template.render(&mut sample, &mut |_, out| out.push('x'));
+        if let Err(why) = Path::parse(&sample) {
+            self.problem(&["rewrite"], format!("no path can be made of `{text}`: {why}"));
             return None;
         }
         if text.contains(['?', '#']) || text.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
@@ -196,8 +209,11 @@ impl Compiler<'_> {
 /// A header of an answer that the file gives as a whole: no templates.
 fn header(name: &str, value: &SecretText) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header's name"))?;
-    if is_framing(&name) {
-        return Err(format!("`{name}` belongs to the message's framing, which the door writes itself"));
+    if is_framing(&name) || is_hop_by_hop(&name) {
+        return Err(format!("`{name}` belongs to the message's framing or connection, which the door writes itself"));
+    }
+    if name == CONTENT_TYPE {
+        return Err("the body's media type is `content_type`'s to say".to_owned());
     }
     let (text, secret) = match value.resolve()? {
         Resolved::Literal(text) => (text, false),

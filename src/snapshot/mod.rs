@@ -11,7 +11,7 @@ mod upstreams;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Name, Network, Node, Problem, Refused, Severity};
+use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Refused, Severity};
 use crate::filter::{Chain, Link, Registry};
 use crate::route::Table;
 use crate::upstream::Upstream;
@@ -56,7 +56,7 @@ pub fn compile(
     config: Config,
     registry: &Registry,
     previous: Option<&Snapshot>,
-) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+) -> Result<(Arc<Snapshot>, Vec<Problem>), Vec<Problem>> {
     let mut problems = Vec::new();
     let upstreams = upstreams::compile(&config, previous, &mut problems);
     let mut filters = Filters::new(&config, registry, previous, &mut problems);
@@ -64,17 +64,18 @@ pub fn compile(
     for (name, settings) in &config.routes {
         let chain = filters.chain(name, settings, &mut problems);
         let action = actions::compile(name, settings, &config, &upstreams, &mut problems);
-        if let Some(action) = action {
-            routes.push(Arc::new(Route::new(name, settings, &config, action, chain)));
-        }
+        routes.push(action.map(|action| Arc::new(Route::new(name, settings, &config, action, chain))));
     }
+    // The table speaks of routes by their position, so none may be missing.
+    let routes: Option<Vec<_>> = routes.into_iter().collect();
     let made = filters.into_made();
+    refuse_one_address(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
     upstreams::warn_of_unused(&config, &mut problems);
     let (warnings, errors): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.severity == Severity::Warning);
-    match table {
-        Some(table) if errors.is_empty() => {
+    match (table, routes) {
+        (Some(table), Some(routes)) if errors.is_empty() => {
             let snapshot = Snapshot {
                 generation: previous.map_or(1, |previous| previous.generation + 1),
                 listeners: listeners(&config),
@@ -85,7 +86,7 @@ pub fn compile(
                 implied: registry.implied().collect(),
                 config,
             };
-            Ok((snapshot, warnings))
+            Ok((Arc::new(snapshot), warnings))
         }
         _ => Err(in_order(errors)),
     }
@@ -107,6 +108,21 @@ pub fn every_problem(refused: Refused, registry: &Registry) -> Vec<Problem> {
     matchers::compile(&config, more);
     problems.retain(|problem| problem.severity == Severity::Error);
     in_order(problems)
+}
+
+/// Two listeners cannot have one address.
+fn refuse_one_address(config: &Config, problems: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<String, &Name> = BTreeMap::new();
+    for (name, listener) in &config.listeners {
+        let address = listener.address.to_string();
+        if matches!(&listener.address, ListenAddress::Tcp(address) if address.port() == 0) {
+            continue;
+        }
+        if let Some(first) = seen.insert(address, name) {
+            let path = ["listeners", name.as_ref(), "address"];
+            problems.push(config.source.problem(&path, format!("the listener `{first}` has this address already")));
+        }
+    }
 }
 
 /// By place, so that they can be mended from top to bottom.

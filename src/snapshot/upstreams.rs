@@ -66,6 +66,10 @@ impl Upstreams {
         }
         match Upstream::new(name, settings) {
             Ok(upstream) => {
+                if upstream.is_drained() {
+                    let message = "every weight is 0, so every request for it gets a 503";
+                    problems.push(config.source.warning(path, message));
+                }
                 self.made.insert(upstream.name().clone(), Arc::new(upstream));
             }
             Err(why) => {

@@ -21,15 +21,12 @@ impl RoundRobin {
     /// Turns for as many as there are weights; a weight of 0 never has its turn.
     ///
     /// # Errors
-    /// A sentence for people: a weight above 1000, more than 65,535 weights, or none above 0.
+    /// A sentence for people: a weight above 1000, or more than 65,535 weights.
     pub fn new(weights: &[u16]) -> Result<Self, String> {
         if let Some(heavy) = weights.iter().find(|&&weight| weight > HEAVIEST) {
             return Err(format!("the weight {heavy} is too large; allowed are 0 to {HEAVIEST}"));
         }
-        if weights.iter().all(|&weight| weight == 0) {
-            return Err("there is none with a weight above 0, so no request could be passed on".into());
-        }
-        let common = weights.iter().fold(0, |common, &weight| gcd(common, weight));
+        let common = weights.iter().fold(0, |common, &weight| gcd(common, weight)).max(1);
         let mut due: BinaryHeap<Reverse<(u64, u16)>> = BinaryHeap::new();
         for (index, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
             let index = u16::try_from(index).map_err(|_| "there are more than 65,535 of them".to_owned())?;
@@ -46,7 +43,12 @@ impl RoundRobin {
         Ok(Self { round: round.into(), next: AtomicUsize::new(0) })
     }
 
-    /// Takes a turn.
+    /// Whether nobody ever has a turn.
+    pub fn is_empty(&self) -> bool {
+        self.round.is_empty()
+    }
+
+    /// Takes a turn; `None` if nobody has a weight above 0.
     pub fn next(&self) -> Option<usize> {
         self.at(self.next.fetch_add(1, Relaxed))
     }
@@ -102,8 +104,8 @@ mod tests {
 
     #[test]
     fn weights_that_cannot_be_used_are_refused_with_a_reason() {
-        assert!(RoundRobin::new(&[0, 0]).unwrap_err().contains("above 0"));
-        assert!(RoundRobin::new(&[]).unwrap_err().contains("above 0"));
+        assert_eq!(RoundRobin::new(&[0, 0]).unwrap().next(), None);
+        assert!(RoundRobin::new(&[]).unwrap().is_empty());
         assert!(RoundRobin::new(&[1001]).unwrap_err().contains("0 to 1000"));
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::ToSocketAddrs;
 
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config;
@@ -52,10 +51,5 @@ impl Endpoint {
     /// How to reach it, one peer for each of its addresses: when the first can't be connected to, the next may be.
     pub fn peers(&self) -> &[HttpPeer] {
         &self.peers
-    }
-
-    /// The first of its addresses, as it was resolved.
-    pub fn address(&self) -> &SocketAddr {
-        &self.peers[0]._address
     }
 }

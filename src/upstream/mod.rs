@@ -79,9 +79,9 @@ impl Upstream {
         &self.host
     }
 
-    /// All its endpoints, in the order of the file.
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints
+    /// Whether every weight is 0, so that no request can be passed on.
+    pub fn is_drained(&self) -> bool {
+        self.turns.is_empty()
     }
 
     /// The endpoint whose turn it is; `None` when every weight is 0.

@@ -84,8 +84,10 @@ const PATHS: &[&str] = &[
     "/a/b;v=1",
     "/a/%5C",
     "/a/ü",
+    "/a#b",
+    "/a\u{1}b",
 ];
-const QUERIES: &[&str] = &["", "", "?", "?x=1", "?x=2&y=%20", "?x=1&x=2", "?q=a+b"];
+const QUERIES: &[&str] = &["", "", "?", "?x=1", "?x=2&y=%20", "?x=1&x=2", "?q=a+b", "?a=|", "?a=\"", "?a=<", "?a#b"];
 const HOSTS: &[&str] = &["a.test", "b.test", "A.test:80", "x.a.test", "x.y.a.test.", "127.0.0.1"];
 const HOST_PATTERNS: &[&str] = &["a.test", "b.test", "'*.a.test'", "'*.y.a.test'"];
 const METHODS: &[&str] = &["GET", "GET", "GET", "POST", "HEAD", "PUT", "DELETE", "TRACE", "OPTIONS"];
@@ -108,6 +110,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("content_length", "3"),
     ("transfer-encoding", "gzip, chunked"),
     ("connection", "host"),
+    ("content-length-hint", "3"),
     ("proxy-authorization", "Basic x"),
     ("user-agent", "dice"),
 ];
@@ -226,7 +229,8 @@ fn grouped<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<St
     map
 }
 
-/// What differs from request to request by chance, or is the connection's own.
+/// What differs from request to request by chance, or is the connection's own. An answer of the door's own has an id of
+/// the door's own where the head could not be read.
 fn comparable(mut headers: BTreeMap<String, Vec<String>>, own_id: bool) -> BTreeMap<String, Vec<String>> {
     for name in ["date", "connection", "content-length"] {
         headers.remove(name);
@@ -258,9 +262,14 @@ async fn run(seed: u64, pairs: usize) -> usize {
             let request = request(&mut dice);
             let context =
                 || format!("seed {seed}\n{yaml}\n{} {} {:?}", request.method, request.target, request.headers);
-            let Some(paper) = on_paper(&snapshot, &request, trusted).await else { continue };
+            let Some(mut paper) = on_paper(&snapshot, &request, trusted).await else { continue };
             number += 1;
-            let live = live(&gateway, &api, &request, trusted, number).await;
+            let (mut live, unread) = live(&gateway, &api, &request, trusted, number).await;
+            if unread {
+                // Of a head that the parser refused nothing is known, neither its id nor what kind of page is liked.
+                paper.headers.clear();
+                live.headers.clear();
+            }
             assert_eq!(paper, live, "paper against live\n{}", context());
             compared += 1;
         }
@@ -287,11 +296,11 @@ async fn on_paper(
         status: found.status,
         route: found.route,
         path: found.path.filter(|_| found.upstream.is_some()),
-        headers: comparable(headers, !trusted),
+        headers: comparable(headers, !trusted || found.upstream.is_none()),
     })
 }
 
-async fn live(gateway: &Gateway, api: &Server, request: &Request, trusted: bool, number: usize) -> Outcome {
+async fn live(gateway: &Gateway, api: &Server, request: &Request, trusted: bool, number: usize) -> (Outcome, bool) {
     let before = api.requests().len();
     let mut sent = gateway.request(request.method, &request.target).no_host();
     for (name, value) in &request.headers {
@@ -300,14 +309,20 @@ async fn live(gateway: &Gateway, api: &Server, request: &Request, trusted: bool,
     let response = sent.send().await;
     let forwarded = api.requests().len() > before;
     let line = gateway.log(number).await.pop().expect("a line in the log");
+    let unread = line["cause"] == "malformed_head";
     let route = line["route"].as_str().map(str::to_owned);
     let answered = grouped(response.headers.0.iter().map(|(name, value)| (&**name, &**value)));
     if !forwarded {
-        return Outcome { status: Some(response.status), route, path: None, headers: comparable(answered, !trusted) };
+        return (
+            Outcome { status: Some(response.status), route, path: None, headers: comparable(answered, true) },
+            unread,
+        );
     }
     let seen = api.last();
     let headers = grouped(seen.headers.0.iter().map(|(name, value)| (&**name, &**value)));
-    Outcome { status: None, route, path: Some(seen.target.clone()), headers: comparable(headers, !trusted) }
+    let outcome =
+        Outcome { status: None, route, path: Some(seen.target.clone()), headers: comparable(headers, !trusted) };
+    (outcome, unread)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,42 @@ async fn each_way_of_an_upstream_to_fail_has_its_status_and_cause() {
             502,
             "upstream_malformed_head",
         ),
+        (
+            "a list of lengths",
+            raw_then_close("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nab"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "another coding",
+            raw_then_close("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "no coding",
+            raw_then_close("HTTP/1.1 200 OK\r\ntransfer-encoding: xchunked\r\n\r\nab"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "a 204 with a body",
+            raw_then_close("HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nabcde"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "a 101 that nobody asked for",
+            raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+            502,
+            "upstream_malformed_head",
+        ),
+        (
+            "interim responses without end",
+            raw("HTTP/1.1 102 Processing\r\n\r\n".repeat(100)),
+            502,
+            "upstream_malformed_head",
+        ),
         ("silence", silence(), 504, "upstream_idle_timeout"),
         ("half a head, then silence", raw("HTTP/1.1 200 OK\r\nconte"), 504, "upstream_idle_timeout"),
         ("a body cut short", raw_then_close(format!("{whole}short")), 200, "upstream_truncated_body"),
@@ -50,6 +86,37 @@ async fn each_way_of_an_upstream_to_fail_has_its_status_and_cause() {
         let (found, logged) = door.cause(1).await;
         assert_eq!((found.as_str(), logged), (cause, u64::from(status)), "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_post_on_a_kept_connection_that_was_closed_is_not_sent_twice() {
+    let api = Upstream::new().on("*", [reply(200).body("ok"), raw_then_close("")]).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    assert_eq!(door.get("/").send().await.status, 200);
+    assert_eq!(door.client().post("/").body("once").send().await.status, 502);
+    let posts = api.requests().into_iter().filter(|seen| seen.method == "POST").count();
+    assert_eq!(posts, 1);
+}
+
+#[tokio::test]
+async fn an_upstream_whose_endpoints_are_all_drained_is_a_503() {
+    let door = Gateway::start(
+        "upstreams: {api: {endpoints: [{address: 127.0.0.1:9, weight: 0}]}}\nroutes: {all: {path: /, to: api}}",
+    )
+    .await;
+    assert_eq!(door.get("/").send().await.status, 503);
+    assert_eq!(door.cause(1).await, ("no_endpoint".into(), 503));
+}
+
+#[tokio::test]
+async fn a_hint_at_an_early_response_is_passed_on_without_what_concerns_the_connection() {
+    let hint = reply(200).interim(103, &[("link", "</a.css>"), ("connection", "x-hop"), ("x-hop", "1")]).body("ok");
+    let api = Upstream::new().on("*", hint).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    let response = door.get("/").send().await;
+    assert_eq!((response.status, response.interim.len()), (200, 1));
+    let interim = &response.interim[0];
+    assert_eq!((interim.status, interim.header("link"), interim.header("x-hop")), (103, Some("</a.css>"), None));
 }
 
 #[tokio::test]

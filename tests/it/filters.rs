@@ -32,17 +32,24 @@ impl Filter for Test {
         match self.0.request.as_str() {
             "reply" => return Ok(Reply::status(299).with_text("by the filter").into()),
             "fail" => return Err("told to fail".into()),
+            "half" => {
+                request.edits.set(HeaderName::from_static("x-test"), HeaderValue::from_static("half done"))?;
+                return Err("told to fail half way".into());
+            }
+            "framing" => {
+                request.edits.remove(http::header::CONTENT_LENGTH)?;
+            }
             "panic" => panic!("told to panic"),
             "sleep" => std::future::pending().await,
             _ => {}
         }
-        request.edits.set(HeaderName::from_static("x-test"), HeaderValue::from_static("went through"));
+        request.edits.set(HeaderName::from_static("x-test"), HeaderValue::from_static("went through"))?;
         Ok(Flow::Continue)
     }
 
     async fn response(&self, response: &mut Response<'_>) -> Result<()> {
         if let Some(kept) = response.subject.kept.get::<Kept>() {
-            response.edits.set(HeaderName::from_static("x-kept"), HeaderValue::from_str(&kept.0)?);
+            response.edits.set(HeaderName::from_static("x-kept"), HeaderValue::from_str(&kept.0)?)?;
         }
         match self.0.response.as_str() {
             "fail" => Err("told to fail on the way back".into()),
@@ -111,7 +118,7 @@ async fn a_filter_that_fails_or_panics_refuses_the_request_and_no_other() {
 
 #[tokio::test]
 async fn a_filter_that_may_fail_open_lets_the_request_through() {
-    for what in ["fail", "panic"] {
+    for what in ["fail", "half", "panic"] {
         let (door, api) = door(&format!("test: {{request: {what}, on_error: open}}")).await;
         assert_eq!(door.get("/7").send().await.status, 200);
         assert_eq!(api.last().header("x-test"), None);
@@ -119,10 +126,30 @@ async fn a_filter_that_may_fail_open_lets_the_request_through() {
 }
 
 #[tokio::test]
+async fn a_filter_may_not_change_the_framing() {
+    let (door, api) = door("test: {request: framing}").await;
+    assert_eq!(door.client().post("/7").body("abc").send().await.status, 500);
+    assert_eq!(api.requests().len(), 0);
+    assert!(door.log(1).await[0]["detail"].as_str().unwrap().contains("content-length"));
+}
+
+#[tokio::test]
+async fn an_allow_list_is_about_what_the_client_sent_not_about_what_the_door_writes() {
+    let (door, api) = door("headers: {request: {allow: [accept]}}").await;
+    door.get("/7").header("accept", "*/*").header("cookie", "a=b").send().await;
+    let seen = api.last();
+    assert_eq!((seen.header("accept"), seen.header("cookie")), (Some("*/*"), None));
+    for name in ["x-forwarded-for", "forwarded", "x-request-id", "host"] {
+        assert!(seen.header(name).is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_filter_that_fails_on_the_way_back_turns_the_response_into_a_500() {
     let (door, _api) = door("test: {response: fail}").await;
     let response = door.get("/7").send().await;
-    assert_eq!((response.status, response.header("x-kept")), (500, Some("from the request")));
+    assert_eq!((response.status, response.header("x-kept")), (500, None), "it changes nothing any more");
+    assert!(response.header("x-request-id").is_some(), "the others do");
     assert_eq!(door.cause(1).await, ("filter_failed".into(), 500));
 }
 

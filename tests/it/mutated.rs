@@ -347,7 +347,24 @@ fn wrong_wholes() -> Vec<Broken> {
         ),
         inside("an empty ip filter", "routes:", "  s: {path: /s, to: users, filters: {ip: {}}}", "`allow`"),
         inside("an upstream without endpoints", "upstreams:", "  none: {endpoints: []}", ""),
-        inside("no weight at all", "upstreams:", "  none: {endpoints: [{address: 127.0.0.1:1, weight: 0}]}", "above 0"),
+        inside(
+            "a weight too large",
+            "upstreams:",
+            "  none: {endpoints: [{address: 127.0.0.1:1, weight: 1001}]}",
+            "0 to 1000",
+        ),
+        inside(
+            "a rewrite that is no path",
+            "routes:",
+            "  s: {path: /s/, rewrite: /a/../../b, to: users}",
+            "no path can be made",
+        ),
+        inside(
+            "a content type twice",
+            "routes:",
+            "  s: {path: /s, respond: {headers: {content-type: a/b}}}",
+            "`content_type`",
+        ),
         inside(
             "a name that does not resolve",
             "upstreams:",

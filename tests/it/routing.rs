@@ -62,6 +62,17 @@ async fn a_rewrite_is_filled_from_the_path() {
 }
 
 #[tokio::test]
+async fn a_rewritten_path_keeps_to_the_rules_too() {
+    let (door, api) = door("  r: {path: \"/x/{id}\", rewrite: \"/p/.{id}\", to: api}").await;
+    assert_eq!(door.get("/x/;y").send().await.status, 400);
+    assert_eq!(door.get("/x/y").send().await.status, 200);
+    assert_eq!(api.last().target, "/p/.y");
+    let said =
+        Gateway::refused("routes: {r: {path: /x/, rewrite: \"/a%zz/{rest}\", to: \"http://127.0.0.1:9\"}}").await;
+    assert!(said[0].contains("routes.r.rewrite"), "{said:?}");
+}
+
+#[tokio::test]
 async fn an_absolute_target_goes_on_as_a_path() {
     let (door, api) = door("  all: {path: /, hosts: [a.test], to: api}").await;
     let response = door.get("http://a.test/x?y=1").host("a.test").send().await;
@@ -133,13 +144,15 @@ async fn an_upstream_can_be_a_unix_socket_and_a_name() {
 #[tokio::test]
 async fn redirects_keep_the_query_unless_they_have_their_own() {
     let (door, _api) = door(
-        "  old: {path: /v1/, redirect: {to: \"/v2/{rest}\"}}\n  own: {path: /own, redirect: {to: \"https://x.test/?a=1\", status: 302}}",
+        "  old: {path: /v1/, redirect: {to: \"/v2/{rest}\"}}\n  own: {path: /own, redirect: {to: \"https://x.test/?a=1\", status: 302}}\n  app: {path: /app, redirect: {to: \"/#/app\"}}",
     )
     .await;
     let response = door.get("/v1/a/b?c=d").send().await;
     assert_eq!((response.status, response.header("location")), (308, Some("/v2/a/b?c=d")));
     let response = door.get("/own?c=d").send().await;
     assert_eq!((response.status, response.header("location")), (302, Some("https://x.test/?a=1")));
+    let response = door.get("/app?c=d").send().await;
+    assert_eq!(response.header("location"), Some("/?c=d#/app"));
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ pub struct Door {
 impl Door {
     /// Starts a door whose listener `web` is on port 0, and waits until it listens.
     pub fn start(yaml: &str) -> Self {
+        Self::start_with(yaml, Stdio::null())
+    }
+
+    /// The same with another standard output.
+    pub fn start_with(yaml: &str, stdout: Stdio) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("onedoor.yaml");
         std::fs::write(&file, yaml).expect("the file is written");
@@ -48,7 +53,7 @@ impl Door {
             .args(["run", "-c"])
             .arg(&file)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("onedoor starts");

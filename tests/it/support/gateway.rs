@@ -89,7 +89,7 @@ impl Gateway {
     pub async fn log(&self, lines: usize) -> Vec<Value> {
         let read = async {
             loop {
-                self.server().flush_logs();
+                self.server().flush_logs().await;
                 let text = std::fs::read_to_string(&self.log).unwrap_or_default();
                 if text.lines().count() >= lines {
                     return text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();

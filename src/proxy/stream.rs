@@ -1,0 +1,173 @@
+//! A client's stream on its way through Pingora: it tells the connection what it sees, and hands itself back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection::{Connection, Phase};
+
+/// The client's stream on its way through Pingora.
+#[derive(Debug)]
+pub struct GuardStream {
+    stream: Option<Stream>,
+    connection: Arc<Connection>,
+    /// Spaces in the request's line so far; `None` when the line is over.
+    spaces: Option<u8>,
+}
+
+impl GuardStream {
+    /// Wraps a stream.
+    pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
+        Self { stream: Some(stream), connection, spaces: None }
+    }
+
+    /// The connection that it belongs to.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Looks at what a client sends: a head begins, and its line has two spaces or is odd.
+    fn see(&mut self, bytes: &[u8]) {
+        if self.connection.phase() == Phase::Idle {
+            self.connection.begin_head();
+            self.spaces = Some(0);
+        }
+        let Some(before) = self.spaces else { return };
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let line = &bytes[..end.unwrap_or(bytes.len())];
+        let spaces = line.iter().filter(|&&byte| byte == b' ').count();
+        let spaces = before.saturating_add(u8::try_from(spaces).unwrap_or(u8::MAX));
+        // What Pingora would escape silently, and the `#` from which on it would drop the target.
+        let mended = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\r') || *byte == b'#';
+        // An empty line before the request's is skipped by parsers (RFC 9112, 2.2).
+        let over = end.is_some() && spaces > 0;
+        self.spaces = (!over).then_some(spaces);
+        if spaces > 2 || line.iter().any(mended) {
+            self.connection.mark_odd_line();
+        }
+    }
+
+    fn stream(&self) -> &Stream {
+        self.stream.as_ref().expect(STREAM)
+    }
+
+    fn pinned(&mut self) -> Pin<&mut Stream> {
+        Pin::new(self.stream.as_mut().expect(STREAM))
+    }
+}
+
+const STREAM: &str = "a guarded stream leaves its wrapper only when that is dropped";
+
+impl Drop for GuardStream {
+    fn drop(&mut self) {
+        self.connection.receive(|back| back.stream = self.stream.take());
+    }
+}
+
+impl AsyncRead for GuardStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let result = self.pinned().poll_read(cx, buf);
+        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            self.see(bytes);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for GuardStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        if self.connection.phase() != Phase::Exchange {
+            self.connection.refuse(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.pinned().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.connection.phase() != Phase::Exchange {
+            self.connection.refuse(bufs.first().map_or(&[][..], |buf| buf));
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        self.pinned().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream().is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.pinned().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.connection.is_handing_back() {
+            return Poll::Ready(Ok(()));
+        }
+        self.pinned().poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for GuardStream {
+    async fn shutdown(&mut self) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| !self.connection.is_handing_back()) {
+            Shutdown::shutdown(&mut **stream).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Peek for GuardStream {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> std::io::Result<bool> {
+        match self.stream.as_mut() {
+            Some(stream) => stream.try_peek(buf).await,
+            None => Ok(false),
+        }
+    }
+}
+
+impl UniqueID for GuardStream {
+    fn id(&self) -> UniqueIDType {
+        self.stream().id()
+    }
+}
+
+impl Ssl for GuardStream {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream().get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream().selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for GuardStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream().get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for GuardStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream().get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for GuardStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream().get_socket_digest()
+    }
+}

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{GOOD, WARNING, fail, fail_all, load, pretty, print, runtime, warn_all};
-use crate::config::{Config, Problem};
+use super::{GOOD, WARNING, count, fail, fail_all, load, pretty, print, refused, runtime, warn_all};
+use crate::config::{Config, Problem, Test};
 use crate::explain::try_all;
 use crate::filter::Registry;
 use crate::{server, snapshot};
@@ -64,7 +64,7 @@ pub(super) fn test(file: &Path, registry: &Registry, json: bool) -> ExitCode {
             warn_all(&warnings);
             snapshot
         }
-        Err(problems) => return fail_all(&problems),
+        Err(problems) => return refused(&problems, json),
     };
     let shortfalls = runtime.block_on(try_all(&snapshot));
     let tests = &snapshot.config().tests;
@@ -77,7 +77,7 @@ pub(super) fn test(file: &Path, registry: &Registry, json: bool) -> ExitCode {
     let mut lines = Vec::new();
     for (index, test) in tests.iter().enumerate() {
         match shortfalls.iter().find(|shortfall| shortfall.index == index) {
-            None => lines.push(format!("{GOOD}ok{GOOD:#}     {} {}", test.method, test.target)),
+            None => lines.push(format!("{GOOD}ok{GOOD:#}     {}", described(test))),
             Some(shortfall) => lines.push(format!("{WARNING}failed{WARNING:#} {}", shortfall.problem)),
         }
     }
@@ -89,6 +89,30 @@ pub(super) fn test(file: &Path, registry: &Registry, json: bool) -> ExitCode {
     if shortfalls.is_empty() { printed } else { ExitCode::FAILURE }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+/// A test in a line: what is asked, and what must come of it.
+fn described(test: &Test) -> String {
+    let mut line = format!("{} {}", test.method, test.target);
+    let asked = [
+        test.host.as_ref().map(|host| format!("for {host}")),
+        test.from.map(|from| format!("from {from}")),
+        (!test.headers.is_empty()).then(|| {
+            let headers: Vec<String> = test.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            format!("with {}", headers.join(", "))
+        }),
+    ];
+    let expect = &test.expect;
+    let wanted = [
+        expect.route.as_ref().map(|route| format!("route {route}")),
+        expect.to.as_ref().map(|to| format!("to {to}")),
+        expect.path.clone(),
+        expect.status.map(|status| status.0.to_string()),
+        (!expect.headers.is_empty()).then(|| expect.headers.keys().cloned().collect::<Vec<_>>().join(", ")),
+    ];
+    for part in asked.into_iter().flatten() {
+        line.push(' ');
+        line.push_str(&part);
+    }
+    line.push_str(" → ");
+    line.push_str(&wanted.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    line
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{FAINT, File, GOOD, STRONG, WARNING, fail, fail_all, load, pretty, print, runtime};
+use super::{FAINT, File, GOOD, STRONG, WARNING, fail, load, pretty, print, refused, runtime};
 use crate::explain::{Explanation, Peer, Question};
 use crate::filter::Registry;
 use crate::snapshot;
@@ -47,7 +48,7 @@ pub(super) fn explain(arguments: &Arguments, registry: &Registry) -> ExitCode {
     let compiled = load(&arguments.file.config, registry).and_then(|config| snapshot::compile(config, registry, None));
     let snapshot = match compiled {
         Ok((snapshot, _)) => snapshot,
-        Err(problems) => return fail_all(&problems),
+        Err(problems) => return refused(&problems, arguments.json),
     };
     if let Some(name) = &arguments.listener
         && snapshot.listener(name).is_none()
@@ -93,6 +94,7 @@ fn question(arguments: &Arguments) -> Result<Question, String> {
 fn for_people(found: &Explanation, method: &Method) -> String {
     let mut page = Page::default();
     page.line(format_args!("{STRONG}{}{STRONG:#}", found.request));
+    page.field("listener", found.listener.as_deref());
     page.field("host", found.host.as_deref());
     page.field("path", found.canonical.as_deref());
     page.field("client", found.client.map(|ip| ip.to_string()).as_deref());
@@ -112,7 +114,7 @@ fn for_people(found: &Explanation, method: &Method) -> String {
             found.shares.iter().map(|share| format!("{} {}", share.weight, share.upstream)).collect();
         page.field("shares", Some(shares.join(", ").as_str()).filter(|shares| !shares.is_empty()));
     }
-    page.field("timeout", found.timeout_ms.map(|ms| format!("{ms} ms")).as_deref());
+    page.field("timeout", found.timeout_ms.map(span).as_deref());
     match found.status {
         Some(status) => {
             let cause = found.cause.map(|cause| format!(" {cause}")).unwrap_or_default();
@@ -138,6 +140,11 @@ fn for_people(found: &Explanation, method: &Method) -> String {
         }
     }
     page.0
+}
+
+/// Milliseconds as the file has them: `5s`, `1m 30s`.
+fn span(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ mod explain;
 mod serve;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -113,7 +114,7 @@ pub fn run_from<A: Into<OsString> + Clone>(registry: Registry, arguments: impl I
         }
         Command::Man => {
             let mut page = Vec::new();
-            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
+            match man(&mut page) {
                 Ok(()) => print(&String::from_utf8_lossy(&page)),
                 Err(e) => fail(&format!("the man page could not be made: {e}")),
             }
@@ -121,15 +122,42 @@ pub fn run_from<A: Into<OsString> + Clone>(registry: Registry, arguments: impl I
     }
 }
 
+/// One page for the command and all its subcommands.
+fn man(page: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let subcommands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+    let whole = clap_mangen::Man::new(command);
+    whole.render_title(page)?;
+    whole.render_name_section(page)?;
+    whole.render_synopsis_section(page)?;
+    whole.render_description_section(page)?;
+    writeln!(page, ".SH COMMANDS")?;
+    for subcommand in subcommands {
+        writeln!(page, ".SS \"onedoor {}\"", subcommand.get_name())?;
+        let part = clap_mangen::Man::new(subcommand);
+        let mut text = Vec::new();
+        part.render_description_section(&mut text)?;
+        part.render_options_section(&mut text)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            // One page has one section of each name; a subcommand's are paragraphs of its own.
+            match line {
+                ".SH DESCRIPTION" | ".SH OPTIONS" => writeln!(page, ".PP")?,
+                line => writeln!(page, "{line}")?,
+            }
+        }
+    }
+    whole.render_extra_section(page)
+}
+
 /// Prints to stdout. A reader that has left, as `head` does, is no failure.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
     let mut out = anstream::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(e) => fail(&format!("nothing can be written to stdout: {e}")),
     }
 }
 
@@ -143,11 +171,21 @@ fn fail_all(problems: &[Problem]) -> ExitCode {
     for problem in problems {
         anstream::eprintln!("{ERROR}error:{ERROR:#} {problem}");
     }
-    match problems {
-        [_] => anstream::eprintln!("1 problem; nothing was changed"),
-        _ => anstream::eprintln!("{} problems; nothing was changed", problems.len()),
-    }
+    anstream::eprintln!("{}", count(problems.len(), "problem"));
     ExitCode::FAILURE
+}
+
+/// Why a file was refused: for people, or as one JSON object.
+fn refused(problems: &[Problem], json: bool) -> ExitCode {
+    if json {
+        print(&pretty(&serde_json::json!({ "ok": false, "problems": problems, "warnings": [] })));
+        return ExitCode::FAILURE;
+    }
+    fail_all(problems)
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn warn_all(warnings: &[Problem]) {

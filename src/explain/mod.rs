@@ -22,7 +22,7 @@ pub struct Question {
     pub method: Method,
     /// The target as it would stand in the request line: path and query, or an absolute URL.
     pub target: String,
-    /// The headers. Without a `Host` the request is for `localhost`.
+    /// The headers. Without a `Host` the request is for the target's authority, or for `localhost`.
     pub headers: HeaderMap,
     /// Who asks.
     pub peer: Peer,
@@ -48,6 +48,8 @@ impl Question {
 pub struct Explanation {
     /// Method and target as they were asked about.
     pub request: String,
+    /// The listener that it would come in by.
+    pub listener: Option<String>,
     /// The normalised host.
     pub host: Option<String>,
     /// The path that is matched.
@@ -72,7 +74,7 @@ pub struct Explanation {
     /// Path and query as the upstream sees them; the canonical path where nothing goes on.
     pub path: Option<String>,
     /// The bound on the whole exchange, in milliseconds.
-    pub timeout_ms: Option<u128>,
+    pub timeout_ms: Option<u64>,
     /// Every filter of the route with what it says, in their order.
     pub filters: Vec<Verdict>,
     /// Headers as the upstream sees them, or of the door's own answer.
@@ -107,7 +109,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
     let listener = listener.or_else(|| snapshot.listeners().first()).map(|listener| listener.name.clone());
     let mut headers = question.headers.clone();
-    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    headers.entry(HOST).or_insert_with(|| host_of(&question.target));
     let incoming = Incoming {
         method: &question.method,
         version: Version::HTTP_11,
@@ -125,7 +127,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     let near = near(snapshot, &exchange, &incoming);
     let mut explanation = understood(question, &exchange, trace, near);
     match decision {
-        Decision::Forward => explanation.forwarded(&mut exchange, headers),
+        Decision::Forward => explanation.forwarded(&mut exchange, headers).await,
         Decision::Reply(reply) => explanation.answered(&mut exchange, reply).await,
         Decision::Refuse(fault) => {
             let reply = exchange.fail(fault).reply();
@@ -135,10 +137,19 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     explanation
 }
 
+/// The `Host` that a client would send with this target.
+fn host_of(target: &str) -> HeaderValue {
+    let authority = target.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    authority
+        .and_then(|authority| HeaderValue::from_str(authority).ok())
+        .unwrap_or(HeaderValue::from_static("localhost"))
+}
+
 fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, near: Vec<Nearby>) -> Explanation {
     let canonical = exchange.path().map(|path| path.canonical().to_owned());
     Explanation {
         request: format!("{} {}", question.method, question.target),
+        listener: exchange.listener.as_deref().map(str::to_owned),
         host: Some(exchange.asked.host.to_string()).filter(|host| !host.is_empty()),
         canonical: canonical.clone(),
         client: exchange.client.ip,
@@ -150,7 +161,7 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
         endpoint: None,
         shares: shares(exchange),
         path: canonical,
-        timeout_ms: exchange.timeout.map(|timeout| timeout.as_millis()),
+        timeout_ms: exchange.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
         filters: verdicts(exchange, trace),
         headers: Vec::new(),
         body: None,
@@ -198,16 +209,16 @@ fn near(snapshot: &Snapshot, exchange: &Exchange, incoming: &Incoming<'_>) -> Ve
 
 impl Explanation {
     /// The request as the upstream would see it.
-    fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
+    async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
         let Some(onward) = exchange.onward.as_mut() else { return };
         onward.endpoint = onward.upstream.peek().cloned();
+        if onward.endpoint.is_none() {
+            let reply = exchange.fail(Fault::NoEndpoint).reply();
+            return self.answered(exchange, reply).await;
+        }
         self.upstream = Some(onward.upstream.name().to_string());
         self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
         self.path = Some(onward.target.clone());
-        if onward.endpoint.is_none() {
-            self.status = Some(Fault::NoEndpoint.status());
-            self.cause = Some(Fault::NoEndpoint.cause());
-        }
         proxy::to_upstream(exchange, &mut headers);
         self.headers = listed(&headers);
     }

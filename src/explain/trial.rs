@@ -68,21 +68,29 @@ fn question(test: &Test) -> Result<Question, String> {
 fn compare(snapshot: &Snapshot, test: &Test, found: &Explanation) -> Vec<(&'static str, String)> {
     let expect = &test.expect;
     let mut wrong = Vec::new();
-    let mut check = |key: &'static str, what: &str, expected: Option<String>, found: Option<String>| {
-        if let Some(expected) = expected
-            && found.as_ref() != Some(&expected)
-        {
-            wrong.push((key, format!("{what} is {}, not {expected}", found.unwrap_or_else(|| "none".into()))));
-        }
-    };
     let status = found.status.map(|status| match (found.cause, &found.detail) {
         (Some(cause), Some(detail)) => format!("{status} ({cause}: {detail})"),
         (Some(cause), None) => format!("{status} ({cause})"),
         _ => status.to_string(),
     });
+    // What the door does instead, where it is something of another kind.
+    let instead = match (&found.upstream, &status) {
+        (Some(upstream), None) => format!("none: it goes on to `{upstream}`"),
+        (None, Some(status)) => format!("none: the door answers {status}"),
+        _ => "none".to_owned(),
+    };
+    let mut check = |key: &'static str, what: &str, expected: Option<String>, found: Option<String>| {
+        if let Some(expected) = expected
+            && found.as_ref() != Some(&expected)
+        {
+            let shown = |text: String| if text.is_empty() { "\"\"".to_owned() } else { text };
+            let found = found.map(shown).unwrap_or_else(|| instead.clone());
+            wrong.push((key, format!("{what} is {found}, not {}", shown(expected))));
+        }
+    };
     let wants = expect.status.map(|status| status.0.to_string());
     let same = wants.is_some() && wants == found.status.map(|status| status.to_string());
-    check("status", "the status", wants.filter(|_| !same), status);
+    check("status", "the status", wants.filter(|_| !same), status.clone());
     check("route", "the route", expect.route.as_ref().map(ToString::to_string), found.route.clone());
     check(
         "path",

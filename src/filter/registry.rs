@@ -1,6 +1,6 @@
 //! The kinds of filter that a file may name, and how each is made from its part of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema};
@@ -55,6 +55,20 @@ pub enum Stage {
 pub struct Env<'a> {
     /// The route that names the filter, or `defaults`.
     pub owner: &'a str,
+    wildcards: Option<&'a BTreeSet<String>>,
+}
+
+impl Env<'_> {
+    /// Whether `Request::param` will find a wildcard of this name on every request: whether all paths of the route have
+    /// it. For a filter of `defaults` that can't be known, and the answer is yes.
+    pub fn has_wildcard(&self, name: &str) -> bool {
+        self.wildcards.is_none_or(|wildcards| wildcards.contains(name))
+    }
+
+    /// The wildcards that all paths of the route have; none for a filter of `defaults`.
+    pub fn wildcards(&self) -> impl Iterator<Item = &str> {
+        self.wildcards.into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// What is wrong with a filter's settings: for each problem, the keys that lead to it and a sentence.
@@ -158,7 +172,8 @@ impl Registry {
         format!("there is no filter `{kind}`;{hint} allowed: {}", allowed.join(", "))
     }
 
-    /// Makes a filter from its settings at `node`, which stands at `path` in the file.
+    /// Makes a filter from its settings at `node`, which stands at `path` in the file, on a route whose paths all have
+    /// these wildcards.
     ///
     /// # Errors
     /// Every problem with the settings, each with its place.
@@ -168,6 +183,7 @@ impl Registry {
         node: &Node,
         source: &Source,
         path: &[&str],
+        wildcards: Option<&BTreeSet<String>>,
     ) -> std::result::Result<Link, Vec<Problem>> {
         let Some(known) = self.kinds.iter().find(|known| known.name == kind) else {
             return Err(vec![source.problem_with_key(path, self.unknown(kind))]);
@@ -175,7 +191,7 @@ impl Registry {
         let mut problems = Vec::new();
         let on_error = on_error(node, source, path, &mut problems);
         let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
-        match (known.make)(node, source, path, &Env { owner }) {
+        match (known.make)(node, source, path, &Env { owner, wildcards }) {
             Ok(filter) if problems.is_empty() => Ok(Link { kind: known.name, filter, on_error }),
             Ok(_) => Err(problems),
             Err(more) => {

@@ -75,10 +75,6 @@ enum Change {
     Made { name: HeaderName, value: Template, add: bool },
 }
 
-/// The variables that a value may hold, of a request and of a response.
-const REQUEST_VARIABLES: &[&str] = &["client_ip", "request_id", "route", "host", "method"];
-const RESPONSE_VARIABLES: &[&str] = &["client_ip", "request_id", "route"];
-
 #[async_trait]
 impl Filter for Headers {
     async fn request(&self, request: &mut Request<'_>) -> Result<Flow> {
@@ -164,15 +160,15 @@ impl Configure for Headers {
     const STAGE: Stage = Stage::Headers;
     type Config = Config;
 
-    fn configure(config: Config, _: &Env<'_>) -> std::result::Result<Self, Problems> {
+    fn configure(config: Config, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
-        let request = compile(config.request, "request", REQUEST_VARIABLES, &mut problems);
-        let response = compile(config.response, "response", RESPONSE_VARIABLES, &mut problems);
+        let request = compile(config.request, "request", &Known::of_request(env), &mut problems);
+        let response = compile(config.response, "response", &Known::of_response(env), &mut problems);
         problems.or(Self { request, response })
     }
 }
 
-fn compile(changes: Changes, message: &str, variables: &[&str], problems: &mut Problems) -> Compiled {
+fn compile(changes: Changes, message: &str, variables: &Known<'_>, problems: &mut Problems) -> Compiled {
     let mut list = Vec::new();
     let allow = changes.allow.as_ref().map(|allow| Arc::from(names(allow, &[message, "allow"], problems)));
     list.extend(
@@ -230,7 +226,7 @@ enum Value {
     Made(Template),
 }
 
-fn value_of(text: &SecretText, variables: &[&str]) -> std::result::Result<Value, String> {
+fn value_of(text: &SecretText, variables: &Known<'_>) -> std::result::Result<Value, String> {
     let unfit = |_| "holds a line break or another byte that no header can carry".to_owned();
     match text.resolve()? {
         Resolved::Secret(secret) => {
@@ -241,9 +237,7 @@ fn value_of(text: &SecretText, variables: &[&str]) -> std::result::Result<Value,
         Resolved::Literal(text) => {
             let template = Template::parse(&text).map_err(|problem| problem.to_string())?;
             for variable in template.variables() {
-                if !known(variable, variables) {
-                    return Err(unknown(variable, variables));
-                }
+                variables.check(variable)?;
             }
             match template.literal() {
                 Some(text) => Ok(Value::Fixed(HeaderValue::from_str(text).map_err(unfit)?)),
@@ -253,18 +247,47 @@ fn value_of(text: &SecretText, variables: &[&str]) -> std::result::Result<Value,
     }
 }
 
-fn known(variable: &str, variables: &[&str]) -> bool {
-    variables.contains(&variable)
-        || (variables == REQUEST_VARIABLES && variable.strip_prefix("path.").is_some_and(|name| !name.is_empty()))
+/// The variables that a value may hold.
+struct Known<'a> {
+    names: &'static [&'static str],
+    wildcards: Option<&'a Env<'a>>,
 }
 
-fn unknown(variable: &str, variables: &[&str]) -> String {
-    let hint = did_you_mean(variable, variables.iter().copied())
-        .map(|near| format!(" did you mean `{{{near}}}`?"))
-        .unwrap_or_default();
-    let mut allowed: Vec<String> = variables.iter().map(|name| format!("{{{name}}}")).collect();
-    if variables == REQUEST_VARIABLES {
-        allowed.push("{path.NAME}".into());
+impl<'a> Known<'a> {
+    fn of_request(env: &'a Env<'a>) -> Self {
+        Self { names: &["client_ip", "request_id", "route", "host", "method"], wildcards: Some(env) }
     }
-    format!("there is no `{{{variable}}}` here;{hint} allowed: {}; write {{{{ for a brace", allowed.join(", "))
+
+    fn of_response(_: &Env<'_>) -> Self {
+        Self { names: &["client_ip", "request_id", "route"], wildcards: None }
+    }
+
+    fn check(&self, variable: &str) -> std::result::Result<(), String> {
+        if self.names.contains(&variable) {
+            return Ok(());
+        }
+        match (variable.strip_prefix("path."), self.wildcards) {
+            (Some(name), Some(env)) if env.has_wildcard(name) => Ok(()),
+            (Some(name), Some(env)) => {
+                let wildcards: Vec<String> = env.wildcards().map(|name| format!("{{path.{name}}}")).collect();
+                let there = match wildcards.as_slice() {
+                    [] => "they have none in common".to_owned(),
+                    wildcards => format!("there is {}", wildcards.join(", ")),
+                };
+                Err(format!("`{name}` is no wildcard of the route's paths; {there}"))
+            }
+            _ => Err(self.unknown(variable)),
+        }
+    }
+
+    fn unknown(&self, variable: &str) -> String {
+        let hint = did_you_mean(variable, self.names.iter().copied())
+            .map(|near| format!(" did you mean `{{{near}}}`?"))
+            .unwrap_or_default();
+        let mut allowed: Vec<String> = self.names.iter().map(|name| format!("{{{name}}}")).collect();
+        if self.wildcards.is_some() {
+            allowed.push("{path.NAME}".into());
+        }
+        format!("there is no `{{{variable}}}` here;{hint} allowed: {}; write {{{{ for a brace", allowed.join(", "))
+    }
 }

@@ -59,7 +59,7 @@ async fn reload(server: &mut Server, file: &Path) {
                 log::error!("{problem}");
             }
             log::error!(
-                "{} was not loaded: {} problems; the door goes on with generation {}",
+                "{} was not loaded ({} wrong); the door goes on with generation {}",
                 file.display(),
                 problems.len(),
                 server.snapshot().generation()

@@ -1,19 +1,16 @@
 //! What a route does in the end: exactly one of `to`, `redirect` and `respond`.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::route::{Action, Forward, PathRule, Redirect, Respond, Target};
+use super::route::{Action, Forward, PathRule, Redirect, Respond, Target, wildcards};
 use super::upstreams::{Upstreams, destinations};
 use crate::config;
 use crate::config::{Config, Name, Problem, Resolved, SecretText, Source, To};
 use crate::filter::{Body, Reply};
 use crate::head::Path;
 use crate::head::hop::{is_framing, is_hop_by_hop};
-use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::RoundRobin;
 
@@ -142,7 +139,8 @@ impl Compiler<'_> {
             return None;
         }
         // A wildcard that the client fills must not choose the host: http://{x}.test/ would be an open redirect.
-        let authority_end = to.find("://").map(|at| to[at + 3..].find('/').map_or(to.len(), |end| at + 3 + end));
+        let authority_end =
+            to.find("://").map(|at| to[at + 3..].find(['/', '?', '#']).map_or(to.len(), |end| at + 3 + end));
         if authority_end.is_some_and(|end| to[..end].contains('{')) {
             self.problem(&["redirect", "to"], "the host of a redirect cannot hold a variable: clients would choose it");
             return None;
@@ -157,11 +155,7 @@ impl Compiler<'_> {
     /// A template of the wildcards that every path of the route has.
     fn template(&mut self, text: &str, below: &[&str]) -> Option<Template> {
         let template = Template::parse(text).map_err(|problem| self.problem(below, problem.to_string())).ok()?;
-        let mut paths = self.route.path.iter().filter_map(|path| Pattern::parse(path).ok());
-        let mut known: BTreeSet<String> = paths.next()?.variables().map(str::to_owned).collect();
-        for pattern in paths {
-            known.retain(|name| pattern.variables().any(|variable| variable == name));
-        }
+        let known = wildcards(self.route);
         for variable in template.variables() {
             if !known.contains(variable) {
                 let names: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();

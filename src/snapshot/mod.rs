@@ -6,9 +6,10 @@
 mod actions;
 mod matchers;
 mod route;
+mod tests;
 mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Refused, Severity};
@@ -43,6 +44,7 @@ pub struct Listener {
 struct Made {
     owner: Box<str>,
     settings: Node,
+    wildcards: Option<BTreeSet<String>>,
     link: Link,
 }
 
@@ -70,6 +72,7 @@ pub fn compile(
     let routes: Option<Vec<_>> = routes.into_iter().collect();
     let made = filters.into_made();
     refuse_one_address(&config, &mut problems);
+    tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
     upstreams::warn_of_unused(&config, &mut problems);
     let (warnings, errors): (Vec<_>, Vec<_>) =
@@ -106,6 +109,8 @@ pub fn every_problem(refused: Refused, registry: &Registry) -> Vec<Problem> {
     }
     filters.check_broken_routes(more);
     matchers::compile(&config, more);
+    refuse_one_address(&config, more);
+    tests::compile(&config, more);
     problems.retain(|problem| problem.severity == Severity::Error);
     in_order(problems)
 }
@@ -127,7 +132,8 @@ fn refuse_one_address(config: &Config, problems: &mut Vec<Problem>) {
 
 /// By place, so that they can be mended from top to bottom.
 fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
-    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    // What has no place ("and 30 more") stands behind what has.
+    problems.sort_by(|a, b| (a.place.is_none(), &a.place).cmp(&(b.place.is_none(), &b.place)));
     problems.dedup();
     problems
 }

@@ -1,6 +1,6 @@
 //! A route that is ready to serve, and the chains of filters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use super::{Made, Snapshot};
 use crate::config;
 use crate::config::{Config, Limit, Name, Node, Problem, RawNode};
 use crate::filter::{Chain, Link, Registry, Reply};
+use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::{RoundRobin, Upstream};
 
@@ -91,6 +92,16 @@ impl Route {
     }
 }
 
+/// The wildcards that all paths of a route have; of paths that are in order.
+pub(super) fn wildcards(route: &config::Route) -> BTreeSet<String> {
+    let mut paths = route.path.iter().filter_map(|path| Pattern::parse(path).ok());
+    let mut known: BTreeSet<String> = paths.next().iter().flat_map(Pattern::variables).map(str::to_owned).collect();
+    for pattern in paths {
+        known.retain(|name| pattern.variables().any(|variable| variable == name));
+    }
+    known
+}
+
 /// Whether settings name a secret: what they stand for may have changed though they have not.
 fn reads_outside(settings: &Node) -> bool {
     let keys = ["file", "env", "credential"];
@@ -126,7 +137,7 @@ impl<'a> Filters<'a> {
         let mut filters = Self { config, registry, previous, defaults: BTreeMap::new(), made: Vec::new() };
         for (kind, node) in &config.defaults.filters {
             let path = ["defaults", "filters", kind.as_str()];
-            if let Some(link) = filters.make(DEFAULTS, kind, *node, &path, problems) {
+            if let Some(link) = filters.make(DEFAULTS, None, kind, *node, &path, problems) {
                 filters.defaults.insert(link.kind, link);
             }
         }
@@ -140,12 +151,13 @@ impl<'a> Filters<'a> {
         for kind in self.switched_off(&self.config.defaults.filters) {
             links.remove(kind);
         }
+        let wildcards = wildcards(route);
         for (kind, node) in &route.filters {
             let path = ["routes", name.as_ref(), "filters", kind.as_str()];
             if self.is_off(*node) {
                 self.check_off(kind, &links, &path, problems);
                 links.remove(kind.as_str());
-            } else if let Some(link) = self.make(name.as_ref(), kind, *node, &path, problems) {
+            } else if let Some(link) = self.make(name.as_ref(), Some(&wildcards), kind, *node, &path, problems) {
                 links.insert(link.kind, link);
             }
         }
@@ -162,7 +174,7 @@ impl<'a> Filters<'a> {
             for (kind, settings) in node.get("filters").into_iter().flat_map(Node::entries) {
                 let path = ["routes", route, "filters", kind];
                 if settings.as_text() != Some("off")
-                    && let Err(more) = self.registry.make(kind, settings, source, &path)
+                    && let Err(more) = self.registry.make(kind, settings, source, &path, None)
                 {
                     problems.extend(more);
                 }
@@ -195,6 +207,7 @@ impl<'a> Filters<'a> {
     fn make(
         &mut self,
         owner: &str,
+        wildcards: Option<&BTreeSet<String>>,
         kind: &str,
         node: RawNode,
         path: &[&str],
@@ -213,10 +226,12 @@ impl<'a> Filters<'a> {
             .position(kind)
             .and_then(|_| self.registry.kinds().find(|known| *known == kind))
             .and_then(|kind| self.previous.get(&(owner, kind)))
-            .filter(|made| made.settings.same(settings) && !reads_outside(settings));
+            .filter(|made| {
+                made.settings.same(settings) && made.wildcards.as_ref() == wildcards && !reads_outside(settings)
+            });
         let link = match kept {
             Some(made) => made.link.clone(),
-            None => match self.registry.make(kind, settings, source, path) {
+            None => match self.registry.make(kind, settings, source, path, wildcards) {
                 Ok(link) => link,
                 Err(more) => {
                     problems.extend(more);
@@ -224,7 +239,8 @@ impl<'a> Filters<'a> {
                 }
             },
         };
-        self.made.push(Made { owner: owner.into(), settings: settings.clone(), link: link.clone() });
+        let wildcards = wildcards.cloned();
+        self.made.push(Made { owner: owner.into(), settings: settings.clone(), wildcards, link: link.clone() });
         Some(link)
     }
 }

@@ -99,6 +99,36 @@ fn explain_says_route_path_and_near_misses_as_json() {
 }
 
 #[test]
+fn explain_asks_an_absolute_url_for_its_own_host_and_tells_a_drained_upstream_as_the_door_would() {
+    let (_folder, path) = file(
+        "listeners: {web: {address: \"127.0.0.1:0\"}}\nupstreams: {none: {endpoints: [{address: 127.0.0.1:9, weight: 0}]}}\nroutes: {a: {path: /a, hosts: [a.test], to: none}}\n",
+    );
+    let output = run(&["explain", "--json", "-c", text(&path), "GET", "http://a.test:81/a"]);
+    let found: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&found["route"], &found["status"]), (&"a".into(), &503.into()), "{found}");
+    assert!(found["body"].as_str().unwrap().contains("Service Unavailable"), "{found}");
+}
+
+#[test]
+fn a_test_that_names_what_is_not_there_is_told_so() {
+    let (_folder, path) = file(&GOOD.replace("{route: users, path: /7}", "{route: usres, to: orders}"));
+    let said = stderr(&run(&["check", "-c", text(&path)]));
+    assert!(said.contains("there is no route `usres`; did you mean `users`?"), "{said}");
+    assert!(said.contains("there is no upstream `orders`"), "{said}");
+}
+
+#[test]
+fn json_is_printed_for_a_bad_file_too() {
+    let (_folder, path) = file("routes: 5\n");
+    for arguments in [&["check", "--json"][..], &["test", "--json"], &["explain", "GET", "/", "--json"]] {
+        let output = run(&[arguments, &["-c", text(&path)]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(report["ok"], false, "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_unknown_flag_is_exit_code_2() {
     assert_eq!(run(&["run", "--no-such-flag"]).status.code(), Some(2));
     assert_eq!(run(&["no-such-command"]).status.code(), Some(2));

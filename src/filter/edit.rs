@@ -103,6 +103,11 @@ impl Edits {
         &self.list
     }
 
+    /// Whether a header is set or removed, so that what the other side sent of it does not get through.
+    pub(crate) fn names(&self, name: &HeaderName) -> bool {
+        self.list.iter().any(|edit| matches!(edit, Edit::Set(n, _) | Edit::Remove(n) if n == name))
+    }
+
     /// What the first value of a header is after the changes so far, if this is what was sent.
     pub fn first<'a>(&'a self, name: &HeaderName, sent: Option<&'a [u8]>) -> Option<&'a [u8]> {
         let sent = sent.filter(|_| self.lets_through(name));

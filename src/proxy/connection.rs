@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use pingora::protocols::Stream;
 
+use super::boundary::Boundary;
 use super::exchange::{Exchange, Peer};
 
 /// What is known of a connection by all who have a hand in it.
@@ -26,6 +27,8 @@ pub struct Connection {
     answered: AtomicBool,
     refused: AtomicU16,
     odd_line: AtomicBool,
+    /// Where requests end in what the client sends.
+    pub(super) boundary: Boundary,
     handing_back: AtomicBool,
     handed_back: Mutex<HandedBack>,
 }
@@ -68,6 +71,7 @@ impl Connection {
             answered: AtomicBool::new(false),
             refused: AtomicU16::new(0),
             odd_line: AtomicBool::new(false),
+            boundary: Boundary::default(),
             handing_back: AtomicBool::new(false),
             handed_back: Mutex::default(),
         }
@@ -82,7 +86,7 @@ impl Connection {
         }
     }
 
-    /// It waits for the next request.
+    /// It waits for the next request, or for the rest of it where Pingora has its beginning already.
     pub fn rest(&self) {
         self.set_deadline(None);
         self.answered.store(false, Relaxed);
@@ -90,6 +94,9 @@ impl Connection {
         self.odd_line.store(false, Relaxed);
         self.handing_back.store(false, Relaxed);
         self.phase.store(Phase::Idle as u8, Relaxed);
+        if !self.boundary.is_clean() {
+            self.begin_head();
+        }
     }
 
     /// A head was read whole.
@@ -111,6 +118,16 @@ impl Connection {
             u64::try_from(at.saturating_duration_since(self.opened).as_nanos()).unwrap_or(NO_DEADLINE)
         });
         self.deadline.store(nanos, Relaxed);
+    }
+
+    /// How long the head that is being read has been on its way.
+    pub fn head_age(&self) -> Duration {
+        match self.deadline() {
+            Some(at) if self.phase() == Phase::Head => {
+                HEAD_TIMEOUT.saturating_sub(at.saturating_duration_since(Instant::now()))
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// Until when what it is doing must be done.
@@ -170,10 +187,15 @@ impl Connection {
     }
 
     /// Pingora wants to answer a head by itself: remembers the status in place of writing it.
-    pub(super) fn refuse(&self, head: &[u8]) {
+    pub(super) fn refuse_as(&self, head: &[u8]) {
         let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|s| s.parse().ok());
+        self.refuse(status.unwrap_or(400));
+    }
+
+    /// The head is not wanted, and not to be read further; the first reason counts.
+    pub(super) fn refuse(&self, status: u16) {
         if self.refused().is_none() {
-            self.refused.store(status.unwrap_or(400), Relaxed);
+            self.refused.store(status, Relaxed);
         }
         self.hand_back();
     }

@@ -115,6 +115,8 @@ pub struct Answered {
     pub status: Option<u16>,
     /// Bytes of body sent to the client.
     pub body_bytes: u64,
+    /// Whether the upstream's response has come to its end.
+    pub whole: bool,
     /// Why it failed, if it did.
     pub fault: Option<Fault>,
     /// The cause and the story of a refusal by a filter.

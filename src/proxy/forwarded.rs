@@ -18,15 +18,22 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Besides the ones that the door writes: what services are known to trust, and clients must not say of themselves.
-const SPOOFABLE: [HeaderName; 6] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
+/// What services, their frameworks or the proxies before them are known to trust, and clients must not say of
+/// themselves: addresses, and the URL that some frameworks route by in place of the real one.
+const SPOOFABLE: [HeaderName; 9] = [
+    FORWARDED,
+    X_REQUEST_ID,
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("fastly-client-ip"),
+    HeaderName::from_static("x-rewrite-url"),
 ];
+
+/// The same, for whole families.
+const SPOOFABLE_FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
 
 /// Who is asking: the other end of the connection, or, if that is a trusted proxy, the last address in what it says
 /// that is not one.
@@ -108,7 +115,8 @@ fn hex(number: u128) -> Box<str> {
 
 /// Whether a client must not say this of itself.
 pub fn is_spoofable(name: &HeaderName) -> bool {
-    SPOOFABLE.contains(name)
+    static NAMES: [HeaderName; 9] = SPOOFABLE;
+    NAMES.contains(name) || SPOOFABLE_FAMILIES.iter().any(|family| name.as_str().starts_with(family))
 }
 
 /// Writes what the upstream is told of the client into the head that leaves.

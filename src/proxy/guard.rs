@@ -28,6 +28,7 @@ use super::exchange::{Exchange, Peer};
 use super::fault::Fault;
 use super::reply;
 use super::stream::GuardStream;
+use crate::head::strict::HeadProblem;
 
 /// The door of one listener.
 pub struct Guard {
@@ -133,7 +134,8 @@ impl Guard {
     /// A head that Pingora's parser refused, before there was an exchange.
     async fn refuse(&self, connection: &Connection, status: u16) {
         let fault = match status {
-            405 => Fault::Head(crate::head::strict::HeadProblem::Method),
+            405 => Fault::Head(HeadProblem::Method),
+            431 => Fault::Head(HeadProblem::HeadersTooBig),
             _ => Fault::Malformed,
         };
         self.give_up(connection, fault).await;
@@ -142,6 +144,11 @@ impl Guard {
     async fn give_up(&self, connection: &Connection, fault: Fault) {
         let HandedBack { stream, exchange } = connection.take_back();
         let mut exchange = exchange.unwrap_or_else(|| Box::new(self.unread(connection)));
+        if matches!(fault, Fault::Deadline) && exchange.answered.whole {
+            // The response is out; what is late is the rest of a request that nobody waits for.
+            self.gateway.write_log(&exchange);
+            return linger(stream).await;
+        }
         if matches!(fault, Fault::Deadline) {
             exchange.answered.evidence = exchange.timeout.map(|limit| format!("the route's timeout is {limit:?}"));
         }
@@ -168,6 +175,11 @@ impl Guard {
     /// An exchange of which nothing was read, for the log and the error page.
     fn unread(&self, connection: &Connection) -> Exchange {
         let mut exchange = Exchange::new(self.gateway.snapshot(), Some(connection.listener.clone()));
+        let age = connection.head_age();
+        exchange.started = exchange.started.checked_sub(age).unwrap_or(exchange.started);
+        exchange.started_at = exchange.started_at.checked_sub(age).unwrap_or(exchange.started_at);
+        // What was not read can't be told: nginx's `-`.
+        exchange.asked.method = http::Method::from_bytes(b"-").unwrap_or_default();
         let nothing = http::HeaderMap::new();
         exchange.client = super::forwarded::client(connection.peer, &nothing, &[]);
         exchange.request_id = super::forwarded::request_id(&nothing, false);

@@ -13,7 +13,7 @@ use crate::head::hop::{is_framing, is_hop_by_hop, nominated};
 /// Makes the head that the upstream sees of the one that the client sent.
 pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
     let trusted = exchange.client.trusted;
-    strip(headers, &|name| !trusted && forwarded::is_spoofable(name));
+    strip(headers, &|name| (!trusted && forwarded::is_spoofable(name)) || is_lookalike(name, &exchange.edits));
     if exchange.asked.upgrade {
         headers.set(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.set(UPGRADE, HeaderValue::from_static("websocket"));
@@ -22,6 +22,16 @@ pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
     forwarded::write(exchange, headers);
     exchange.edits.apply(headers);
     forwarded::write_host(exchange, headers);
+}
+
+/// Whether a service behind CGI or WSGI, where `-` becomes `_`, would take this header for one that the door or a
+/// filter writes or removes: `X_Forwarded_For`, `X_User` (nginx calls such names invalid, and drops them all).
+fn is_lookalike(name: &HeaderName, edits: &Edits) -> bool {
+    if !name.as_str().contains('_') {
+        return false;
+    }
+    let Ok(meant) = HeaderName::try_from(name.as_str().replace('_', "-")) else { return false };
+    forwarded::is_spoofable(&meant) || edits.names(&meant)
 }
 
 /// Makes the head that the client sees of the one that the upstream sent, before filters change it.

@@ -15,6 +15,7 @@
 //!
 //! The [`Guard`] stands before all that.
 
+mod boundary;
 mod connection;
 mod decide;
 mod exchange;
@@ -36,6 +37,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -128,12 +130,12 @@ impl Gateway {
     /// Sends a reply of the door's own.
     async fn reply(&self, session: &mut Session, trip: &mut Trip, reply: Reply) -> pingora::Result<()> {
         let answer = answer(trip, reply).await;
-        if !session.is_body_done() && !can_drain(session) {
+        if can_drain(session) {
+            session.set_close_on_response_before_downstream_finish(false);
+        } else if !session.is_body_done() {
             // The rest of the body is not worth waiting for, and may never come.
             session.set_keepalive(None);
-            if let Some(connection) = trip.connection() {
-                connection.hand_back();
-            }
+            linger_afterwards(trip);
         }
         let has_body = answer.has_body(&trip.asked.method) && !answer.body.is_empty();
         let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
@@ -141,10 +143,10 @@ impl Gateway {
             head.append_header(name.clone(), value.clone())?;
         }
         begin_response(trip, answer.status);
-        session.write_response_header(Box::new(head), !has_body).await?;
+        session.write_response_header(Box::new(head), !has_body).await.map_err(|e| e.into_down())?;
         if has_body {
             trip.answered.body_bytes += answer.body.len() as u64;
-            session.write_response_body(Some(answer.body), true).await?;
+            session.write_response_body(Some(answer.body), true).await.map_err(|e| e.into_down())?;
         }
         Ok(())
     }
@@ -156,6 +158,24 @@ fn begin_response(trip: &mut Trip, status: StatusCode) {
     if let Some(connection) = trip.connection() {
         connection.mark_answered();
     }
+}
+
+/// The guard takes the stream back when the exchange is over, and closes it so that the client gets to read the answer.
+fn linger_afterwards(trip: &Trip) {
+    if let Some(connection) = trip.connection() {
+        connection.hand_back();
+    }
+}
+
+/// How long a request was on the wire, head and body; `None` for a chunked one.
+fn wire_length(session: &Session) -> Option<u64> {
+    let headers = &session.req_header().headers;
+    let head = session.as_http1()?.get_headers_raw_bytes().len() as u64;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    let body = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    Some(head.saturating_add(body.unwrap_or(0)))
 }
 
 /// Whether what is left of a request's body is small and sure to come.
@@ -195,6 +215,12 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(BODY_TIMEOUT));
         session.set_write_timeout(Some(BODY_TIMEOUT));
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+        if session.req_header().version == Version::HTTP_10
+            && let ServerSession::H1(session) = session.as_downstream_mut()
+        {
+            // HTTP/1.0 has no interim responses (RFC 9110, 15.2).
+            session.set_ignore_info_resp(true);
+        }
         Ok(())
     }
 
@@ -214,6 +240,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, _: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
+        // A try that replays the body counts it anew.
+        trip.asked.body_bytes = 0;
         match trip.onward.as_mut().and_then(Onward::next_peer) {
             Some(peer) => Ok(peer),
             None => {
@@ -295,6 +323,11 @@ impl ProxyHttp for Gateway {
             // The client's side of a tunnel may be as silent as the upstream's.
             session.set_read_timeout(idle);
         }
+        if !session.is_body_done() && status != StatusCode::SWITCHING_PROTOCOLS {
+            linger_afterwards(trip);
+        }
+        // What an upstream speaks is its own affair (RFC 9110, 2.5: a message has its sender's version).
+        head.set_version(Version::HTTP_11);
         if session.req_header().version == Version::HTTP_10 {
             // Such a client knows no chunks: the end of the connection ends the body.
             head.remove_header(&TRANSFER_ENCODING);
@@ -315,15 +348,20 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         trip: &mut Trip,
     ) -> pingora::Result<Option<Duration>> {
         trip.answered.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        trip.answered.whole |= end;
         Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
         let fault = fault_of(e, trip);
+        if trip.answered.whole && is_of_the_request(&fault, e) {
+            // The response is out, so the rest of the request is of no consequence any more.
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
         trip.answered.evidence.get_or_insert_with(|| e.to_string());
         let fault = trip.fail(fault);
         let status = fault.status();
@@ -343,7 +381,10 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    async fn logging(&self, _: &mut Session, _: Option<&Error>, trip: &mut Trip) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, trip: &mut Trip) {
+        if let Some(connection) = trip.connection() {
+            connection.boundary.message(wire_length(session));
+        }
         self.write_log(trip);
     }
 }
@@ -380,6 +421,9 @@ fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()>
         Some("a 101 that was not asked for".to_owned())
     } else if status.is_informational() && trip.answered.interim >= MOST_INTERIM {
         Some(format!("more than {MOST_INTERIM} interim responses"))
+    } else if head.version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112, 6.1: framing that such a server can't have meant.
+        Some("an HTTP/1.0 response with a Transfer-Encoding".to_owned())
     } else {
         strict::check_response(status.as_u16(), &head.headers).err().map(|problem| problem.to_string())
     };
@@ -413,6 +457,15 @@ fn is_unbounded(head: &ResponseHeader) -> bool {
     let media_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     let is = |name: &[u8]| media_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     head.status == StatusCode::SWITCHING_PROTOCOLS || is(b"text/event-stream") || is(b"application/grpc")
+}
+
+/// Whether it is only the rest of a request's body that failed to come.
+fn is_of_the_request(fault: &Fault, e: &Error) -> bool {
+    match fault {
+        Fault::Client(ClientFault::BodyTimeout | ClientFault::MalformedBody) => true,
+        Fault::Client(ClientFault::Gone) => !matches!(e.etype(), ErrorType::WriteError),
+        _ => false,
+    }
 }
 
 /// What a failure of Pingora's means here.

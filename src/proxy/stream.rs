@@ -18,14 +18,16 @@ use super::connection::{Connection, Phase};
 pub struct GuardStream {
     stream: Option<Stream>,
     connection: Arc<Connection>,
-    /// Spaces in the request's line so far; `None` when the line is over.
+    /// Spaces in the request's line so far; `None` when the line is over, or its beginning was not seen.
     spaces: Option<u8>,
+    /// How much of a head has come so far.
+    head: usize,
 }
 
 impl GuardStream {
     /// Wraps a stream.
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
-        Self { stream: Some(stream), connection, spaces: None }
+        Self { stream: Some(stream), connection, spaces: None, head: 0 }
     }
 
     /// The connection that it belongs to.
@@ -33,12 +35,33 @@ impl GuardStream {
         &self.connection
     }
 
-    /// Looks at what a client sends: a head begins, and its line has two spaces or is odd.
+    /// Looks at what a client sends: a head begins, or has become too large.
     fn see(&mut self, bytes: &[u8]) {
         if self.connection.phase() == Phase::Idle {
+            // Empty lines before a request are skipped (RFC 9112, 2.2).
+            let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let Some(start) = bytes.iter().position(|byte| !is_blank(byte)) else {
+                self.connection.boundary.saw(bytes);
+                return;
+            };
+            self.spaces = self.connection.boundary.is_clean().then_some(0);
+            self.head = 0;
             self.connection.begin_head();
-            self.spaces = Some(0);
+            self.see_line(&bytes[start..]);
+        } else {
+            self.see_line(bytes);
         }
+        self.connection.boundary.saw(bytes);
+        if self.connection.phase() == Phase::Head {
+            self.head = self.head.saturating_add(bytes.len());
+            if self.head > LARGEST_HEAD {
+                self.connection.refuse(431);
+            }
+        }
+    }
+
+    /// Looks at a request's first line: it has two spaces, or is odd.
+    fn see_line(&mut self, bytes: &[u8]) {
         let Some(before) = self.spaces else { return };
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let line = &bytes[..end.unwrap_or(bytes.len())];
@@ -46,9 +69,7 @@ impl GuardStream {
         let spaces = before.saturating_add(u8::try_from(spaces).unwrap_or(u8::MAX));
         // What Pingora would escape silently, and the `#` from which on it would drop the target.
         let mended = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\r') || *byte == b'#';
-        // An empty line before the request's is skipped by parsers (RFC 9112, 2.2).
-        let over = end.is_some() && spaces > 0;
-        self.spaces = (!over).then_some(spaces);
+        self.spaces = end.is_none().then_some(spaces);
         if spaces > 2 || line.iter().any(mended) {
             self.connection.mark_odd_line();
         }
@@ -62,6 +83,10 @@ impl GuardStream {
         Pin::new(self.stream.as_mut().expect(STREAM))
     }
 }
+
+/// A head that is still not whole at this size will not be read further. The head check has the exact limits; this is
+/// what a client can make the door keep, with room for the beginning of a body that came along.
+const LARGEST_HEAD: usize = 128 * 1024;
 
 const STREAM: &str = "a guarded stream leaves its wrapper only when that is dropped";
 
@@ -77,6 +102,9 @@ impl AsyncRead for GuardStream {
         let result = self.pinned().poll_read(cx, buf);
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             self.see(bytes);
+            if self.connection.phase() == Phase::Head && self.connection.refused().is_some() {
+                return Poll::Ready(Err(std::io::Error::other("the head is too large")));
+            }
         }
         result
     }
@@ -85,7 +113,7 @@ impl AsyncRead for GuardStream {
 impl AsyncWrite for GuardStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         if self.connection.phase() != Phase::Exchange {
-            self.connection.refuse(buf);
+            self.connection.refuse_as(buf);
             return Poll::Ready(Ok(buf.len()));
         }
         self.pinned().poll_write(cx, buf)
@@ -97,7 +125,7 @@ impl AsyncWrite for GuardStream {
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         if self.connection.phase() != Phase::Exchange {
-            self.connection.refuse(bufs.first().map_or(&[][..], |buf| buf));
+            self.connection.refuse_as(bufs.first().map_or(&[][..], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         self.pinned().poll_write_vectored(cx, bufs)

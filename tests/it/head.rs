@@ -230,3 +230,37 @@ async fn requests_that_are_sent_before_the_answers_are_all_answered() {
     let targets: Vec<String> = api.requests().into_iter().map(|seen| seen.target).collect();
     assert_eq!(targets, ["/1", "/2", "/3"]);
 }
+
+#[tokio::test]
+async fn what_a_service_would_take_for_the_doors_own_word_is_dropped() {
+    let (door, api) = door_with("", "").await;
+    let names = [
+        "X-Forwarded-User",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Cluster-Client-IP",
+    ];
+    let request = names.iter().fold(door.get("/"), |request, name| request.header(name, "evil"));
+    request.header("x_api_kind", "kept").send().await;
+    let seen = api.last();
+    for name in names {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert_eq!(seen.header("x_api_kind"), Some("kept"));
+}
+
+#[tokio::test]
+async fn a_header_that_a_filter_writes_has_no_double_with_an_underscore() {
+    let api = Upstream::new().on("*", reply(200)).start().await;
+    let door = Gateway::start(&format!(
+        "routes: {{all: {{path: /, to: \"http://{}\", filters: {{headers: {{request: {{set: {{X-User: door}}, remove: [X-Role]}}}}}}}}}}",
+        api.address()
+    ))
+    .await;
+    door.get("/").header("X_User", "root").header("x-Role", "admin").header("X_Role", "admin").send().await;
+    let seen = api.last();
+    assert_eq!(seen.headers.all("x-user"), ["door"]);
+    assert_eq!((seen.header("x_user"), seen.header("x-role"), seen.header("x_role")), (None, None, None));
+}

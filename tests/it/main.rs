@@ -9,6 +9,7 @@ mod examples;
 mod explain_agrees;
 mod faults;
 mod filters;
+mod framing;
 mod harness;
 mod head;
 mod mutated;

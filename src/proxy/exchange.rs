@@ -185,7 +185,8 @@ impl Exchange {
         Record {
             request_id: Some(&self.request_id),
             client: self.client.ip,
-            method: self.asked.method.as_str(),
+            // Where the target is not known, nor is the method.
+            method: if self.asked.target.is_empty() { "" } else { self.asked.method.as_str() },
             host: Some(self.asked.host.as_bytes()).filter(|host| !host.is_empty()),
             target: self.asked.target.as_bytes(),
             version: self.asked.version,

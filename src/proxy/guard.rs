@@ -178,8 +178,6 @@ impl Guard {
         let age = connection.head_age();
         exchange.started = exchange.started.checked_sub(age).unwrap_or(exchange.started);
         exchange.started_at = exchange.started_at.checked_sub(age).unwrap_or(exchange.started_at);
-        // What was not read can't be told: nginx's `-`.
-        exchange.asked.method = http::Method::from_bytes(b"-").unwrap_or_default();
         let nothing = http::HeaderMap::new();
         exchange.client = super::forwarded::client(connection.peer, &nothing, &[]);
         exchange.request_id = super::forwarded::request_id(&nothing, false);

@@ -16,8 +16,8 @@ pub struct Methods {
 }
 
 /// Sorted by name, as `Allow` lists them.
-const USUAL: [Method; 7] =
-    [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
+const USUAL: &[Method] =
+    &[Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
 
 /// How a set of methods takes in a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,32 +47,26 @@ impl Methods {
     /// Reads names of methods.
     ///
     /// # Errors
-    /// The position of the first that is none, that stands there twice or that the door does not do, and why.
-    pub fn parse<T: AsRef<str>>(names: &[T]) -> Result<Self, (usize, String)> {
+    /// The position of each that is none, that stands there twice or that the door does not do, and why.
+    pub fn parse<T: AsRef<str>>(names: &[T]) -> Result<Self, Vec<(usize, String)>> {
         let mut set = Self::default();
         let mut others = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            let name = name.as_ref();
-            let method = method(name).map_err(|why| (index, why))?;
-            let is_new = match bit(&method) {
-                Some(bit) => {
-                    let before = set.usual;
-                    set.usual |= bit;
-                    set.usual != before
+        let mut problems = Vec::new();
+        for (index, name) in names.iter().map(AsRef::as_ref).enumerate() {
+            match method(name) {
+                Ok(method) if set.names(&method) || others.contains(&method) => {
+                    problems.push((index, format!("`{name}` stands here twice; keep one")));
                 }
-                None if others.contains(&method) => false,
-                None => {
-                    others.push(method);
-                    true
-                }
-            };
-            if !is_new {
-                return Err((index, format!("`{name}` stands here twice")));
+                Ok(method) => match bit(&method) {
+                    Some(bit) => set.usual |= bit,
+                    None => others.push(method),
+                },
+                Err(why) => problems.push((index, why)),
             }
         }
         others.sort_by(|a: &Method, b| a.as_str().cmp(b.as_str()));
         set.others = others.into();
-        Ok(set)
+        if problems.is_empty() { Ok(set) } else { Err(problems) }
     }
 
     /// Whether it is every method.
@@ -87,9 +81,7 @@ impl Methods {
 
     /// Those that it names, sorted.
     pub fn named(&self) -> impl Iterator<Item = &Method> {
-        // A slice of a constant, so that what it yields can be borrowed for long.
-        const METHODS: &[Method] = &USUAL;
-        let mut named: Vec<&Method> = METHODS.iter().filter(|method| self.names(method)).chain(&self.others).collect();
+        let mut named: Vec<&Method> = USUAL.iter().filter(|method| self.names(method)).chain(&self.others).collect();
         named.sort_by_key(|method| method.as_str());
         named.into_iter()
     }
@@ -173,15 +165,46 @@ fn bit(method: &Method) -> Option<u16> {
 
 fn method(name: &str) -> Result<Method, String> {
     let upper = name.to_ascii_uppercase();
-    if matches!(upper.as_str(), "CONNECT" | "TRACE" | "TRACK") {
-        return Err(format!("the door does not do `{name}`: it answers 501 to it"));
+    match upper.as_str() {
+        "CONNECT" | "TRACE" | "TRACK" => {
+            return Err(format!("the door does not do `{name}`: it answers 501 to it; leave it out"));
+        }
+        "*" | "ANY" | "ALL" => {
+            return Err(format!("`{name}` is no method; leave `methods` out for every method"));
+        }
+        _ => {}
     }
-    let method = Method::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no method"))?;
-    let is_usual = |name: &str| USUAL.iter().any(|usual| usual.as_str() == name);
-    if !is_usual(name) && is_usual(&upper) {
-        return Err(format!("methods are told apart by case; write `{upper}`"));
+    let Ok(method) = Method::from_bytes(name.as_bytes()) else {
+        return Err(not_a_method(name));
+    };
+    match usual_like(&upper) {
+        Some(usual) if usual.as_str() == name => Ok(method),
+        Some(usual) if usual.as_str() == upper => Err(format!("methods are told apart by case; write `{usual}`")),
+        Some(usual) => Err(format!("`{name}` is no method that is in use; did you mean `{usual}`?")),
+        None => Ok(method),
     }
-    Ok(method)
+}
+
+/// What to write in place of a text that is no token (RFC 9110, 9.1): `GET, POST` is meant to be two methods.
+fn not_a_method(name: &str) -> String {
+    let words: Vec<&str> = name.split([',', ' ', '|', '/']).filter(|word| !word.is_empty()).collect();
+    if words.len() > 1 && words.iter().all(|word| method(word).is_ok()) {
+        return format!("one method stands here; write each by itself: `{}`", words.join("`, `"));
+    }
+    let known: Vec<&str> = USUAL.iter().map(Method::as_str).collect();
+    format!("`{name}` is no method; allowed: {}, and others of letters, digits and `-`", known.join(", "))
+}
+
+/// The usual method that a name in upper case is, or was most likely meant to be. No method that is registered or known
+/// from caches and WebDAV is as close to a usual one.
+fn usual_like(upper: &str) -> Option<&'static Method> {
+    if upper.len() > 10 {
+        return None;
+    }
+    let slips = |method: &Method| strsim::osa_distance(method.as_str(), upper);
+    let nearest = USUAL.iter().min_by_key(|method| slips(method))?;
+    let allowed = if nearest.as_str().len() <= 5 { 1 } else { 2 };
+    (slips(nearest) <= allowed).then_some(nearest)
 }
 
 /// The methods that a path is there for, as the `Allow` header lists them (RFC 9110, 10.2.1).
@@ -258,13 +281,65 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_says_which_and_why() {
-        assert_eq!(Methods::parse(&["GET", "post"]).unwrap_err().0, 1);
-        assert!(Methods::parse(&["post"]).unwrap_err().1.contains("write `POST`"));
-        assert!(Methods::parse(&["GET", "GET"]).unwrap_err().1.contains("twice"));
-        assert!(Methods::parse(&["a b"]).unwrap_err().1.contains("no method"));
-        assert!(Methods::parse(&["TRACE"]).unwrap_err().1.contains("501"));
-        assert!(Methods::parse(&["purge"]).is_ok());
+    fn each_problem_says_which_and_what_to_write() {
+        let why = |name: &str| Methods::parse(&[name]).unwrap_err().remove(0).1;
+        for (name, says) in [
+            ("post", "write `POST`"),
+            ("Get", "write `GET`"),
+            ("Gte", "did you mean `GET`?"),
+            ("POTS", "did you mean `POST`?"),
+            ("option", "did you mean `OPTIONS`?"),
+            ("DELET", "did you mean `DELETE`?"),
+            ("a@b", "allowed: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"),
+            ("", "allowed: DELETE"),
+            ("GET, POST", "write each by itself: `GET`, `POST`"),
+            ("*", "leave `methods` out"),
+            ("any", "leave `methods` out"),
+            ("TRACE", "501"),
+        ] {
+            assert!(why(name).contains(says), "{name}: {}", why(name));
+        }
+        let problems = Methods::parse(&["GET", "post", "GET", "Gte"]).unwrap_err();
+        assert_eq!(problems.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(problems[1].1.contains("twice"));
+    }
+
+    #[test]
+    fn a_method_of_ones_own_is_a_method() {
+        for name in [
+            "ACL",
+            "BAN",
+            "BIND",
+            "CHECKIN",
+            "COPY",
+            "LABEL",
+            "LINK",
+            "LOCK",
+            "M-SEARCH",
+            "MERGE",
+            "MKCOL",
+            "MOVE",
+            "NOTIFY",
+            "ORDERPATCH",
+            "PRI",
+            "PROPFIND",
+            "PROPPATCH",
+            "PURGE",
+            "purge",
+            "QUERY",
+            "REBIND",
+            "REFRESH",
+            "REPORT",
+            "SEARCH",
+            "SUBSCRIBE",
+            "UNBIND",
+            "UNLINK",
+            "UNLOCK",
+            "UPDATE",
+            "VERSION-CONTROL",
+        ] {
+            assert!(Methods::parse(&[name]).is_ok(), "{name}");
+        }
     }
 
     #[test]

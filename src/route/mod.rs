@@ -8,6 +8,7 @@
 
 pub mod condition;
 mod conflict;
+mod foreign;
 pub mod host;
 mod matched;
 pub mod methods;

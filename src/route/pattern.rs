@@ -12,6 +12,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::foreign;
 use crate::head::Path;
 use crate::head::path::PathProblem;
 
@@ -47,9 +48,20 @@ pub enum PatternProblem {
     /// It could not be the path of a request.
     #[error("{0}")]
     Path(#[from] PathProblem),
-    /// `?` or `#`.
-    #[error("a path holds no `{0}`; conditions on the query stand under `query`")]
-    Query(char),
+    /// A wildcard as another router has it.
+    #[error("`{piece}` is no wildcard here; write `{better}`")]
+    Foreign {
+        /// The first segment of that kind.
+        piece: String,
+        /// The whole path as it is written here.
+        better: String,
+    },
+    /// A method, a host or a query beside the path; the keys to write in their place.
+    #[error("only a path stands here; write {0}")]
+    Elsewhere(String),
+    /// `/x#y`.
+    #[error("no request carries a `#`: browsers keep it and what follows; write `{0}`")]
+    Fragment(String),
     /// `a{b}`.
     #[error("a wildcard is a whole segment, and `{0}` is more; write %7B and %7D for braces")]
     NotWhole(String),
@@ -116,12 +128,12 @@ impl Pattern {
     /// # Errors
     /// What is wrong with it, and what to write.
     pub fn parse(text: &str) -> Result<Self, PatternProblem> {
+        if let Some(problem) = foreign::problem(text) {
+            return Err(problem);
+        }
         let Some(body) = text.strip_prefix('/') else {
             return Err(PatternProblem::NotAbsolute(text.to_owned()));
         };
-        if let Some(mark) = text.chars().find(|c| matches!(c, '?' | '#')) {
-            return Err(PatternProblem::Query(mark));
-        }
         let pieces: Vec<&str> = body.split('/').collect();
         if pieces.len() > MOST_SEGMENTS {
             return Err(PatternProblem::TooLong);
@@ -381,7 +393,9 @@ mod tests {
             ("/a%zz", PatternProblem::Path(PathProblem::Escape)),
             ("/../a", PatternProblem::Path(PathProblem::AboveRoot)),
             ("/..;x/a", PatternProblem::Path(PathProblem::DotSegment)),
-            ("/a?b", PatternProblem::Query('?')),
+            ("/a#b", PatternProblem::Fragment("/a".into())),
+            ("/a/*", PatternProblem::Foreign { piece: "*".into(), better: "/a/".into() }),
+            ("GET /a", PatternProblem::Elsewhere("`methods: [GET]` and `path: /a`".into())),
             ("/a{b}", PatternProblem::NotWhole("a{b}".into())),
             ("/{a}{b}", PatternProblem::NotWhole("{a}{b}".into())),
             ("/{a", PatternProblem::NotWhole("{a".into())),

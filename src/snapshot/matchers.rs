@@ -59,8 +59,10 @@ fn matcher(name: &Name, route: &config::Route, config: &Config, problems: &mut V
             Err(why) => problem(&["hosts", &index.to_string()], why.to_string()),
         }
     }
-    let methods = Methods::parse(&route.methods).unwrap_or_else(|(index, why)| {
-        problem(&["methods", &index.to_string()], why);
+    let methods = Methods::parse(&route.methods).unwrap_or_else(|problems| {
+        for (index, why) in problems {
+            problem(&["methods", &index.to_string()], why);
+        }
         Methods::any()
     });
     let mut conditions = Vec::new();

@@ -47,8 +47,8 @@ pub enum RegexProblem {
     /// It compiles to more than 1 MiB.
     #[error("the regular expression becomes too big; bound its repetitions")]
     TooBig,
-    /// Its syntax is wrong; in the words of the `regex` crate.
-    #[error("{0}")]
+    /// Its syntax is wrong; on one line, in the words of the `regex` crate.
+    #[error("this is no regular expression: {0}")]
     Syntax(String),
 }
 
@@ -97,8 +97,20 @@ impl Test {
 fn compile(text: &str) -> Result<Regex, RegexProblem> {
     RegexBuilder::new(text).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_SIZE).build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => RegexProblem::TooBig,
-        other => RegexProblem::Syntax(other.to_string()),
+        other => RegexProblem::Syntax(reason(text, &other.to_string())),
     })
+}
+
+/// The reason alone of a message that draws the expression over several lines, and the character that it points at.
+fn reason(text: &str, message: &str) -> String {
+    let reason = message.rsplit("error: ").next().unwrap_or(message);
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let drawn = format!("    {text}\n");
+    let pointer = message.split_once(&drawn).and_then(|(_, below)| below.lines().next()?.find('^'));
+    match pointer.and_then(|column| column.checked_sub(4)) {
+        Some(column) if !text.contains('\n') => format!("{reason} (at its character {})", column + 1),
+        _ => reason,
+    }
 }
 
 /// An expression for whole values. The line break ends a comment that `(?x)` may have begun, and is one that the
@@ -265,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_regex_is_said_on_one_line() {
+        let said = |text: &str| Test::regex(text).unwrap_err().to_string();
+        for (text, expected) in [
+            ("é[0-9", "unclosed character class (at its character 2)"),
+            ("*", "repetition operator missing expression (at its character 1)"),
+            ("a(", "unclosed group (at its character 2)"),
+            ("a)(b", "unopened group (at its character 2)"),
+            ("a\n[0-9", "unclosed character class"),
+            ("a(?=b)", "look-around, including look-ahead and look-behind, is not supported (at its character 2)"),
+        ] {
+            assert_eq!(said(text), format!("this is no regular expression: {expected}"));
+        }
+    }
+
+    #[test]
     fn a_failure_is_told_in_words() {
         for (headers, test, expected) in [
             (&["2"][..], Test::exact("1"), "header x-v is `2`, not `1`"),
@@ -283,7 +310,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_regex_and_no_query_make_it_panic(text in ".{0,12}", query in "[a=&%+2e]{0,12}|.*") {
-            Test::regex(&text).ok();
+            if let Err(problem) = Test::regex(&text) {
+                prop_assert!(!problem.to_string().contains('\n'));
+            }
             on(&[], &query, &Condition::query("a", Test::exact("e")));
         }
     }

@@ -13,6 +13,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::condition::{Condition, Subject, Test, Wanted};
@@ -33,7 +34,7 @@ pub struct Conflict {
     pub second: usize,
     /// A request that both match.
     pub example: Example,
-    /// Why neither is more specific, in words that go on after the example.
+    /// Why neither is more specific, and what to do, in words that go on after the example.
     pub why: String,
 }
 
@@ -51,7 +52,7 @@ pub struct Example {
     pub path: Path,
     /// Its query, encoded.
     pub query: Option<String>,
-    /// Its headers, without `Host`.
+    /// Its headers; `Host` only where a condition looks at it.
     pub headers: HeaderMap,
 }
 
@@ -104,6 +105,16 @@ struct Search<'a> {
     values: Values,
     found: Vec<Conflict>,
     told: HashSet<(u32, u32)>,
+}
+
+/// What leaves two entries equal.
+struct Undecided {
+    /// On this method.
+    method: Method,
+    /// In words.
+    why: String,
+    /// What would tell them apart, in words.
+    remedy: String,
 }
 
 /// Fewer entries than these are compared in pairs without more ado.
@@ -260,7 +271,7 @@ impl<'a> Search<'a> {
         if first.route == second.route || self.found.len() >= MOST || self.told.contains(&pair) {
             return;
         }
-        let Some((method, mut why)) = self.undecided(first, second, relation) else {
+        let Some(Undecided { method, mut why, remedy }) = self.undecided(first, second, relation) else {
             return;
         };
         let Some(mut example) = self.example(first, second, method) else {
@@ -276,18 +287,22 @@ impl<'a> Search<'a> {
             }
             Meeting::Shown => {}
         }
+        why.push_str("; ");
+        why.push_str(&remedy);
         self.told.insert(pair);
         let [first, second] = [first, second].map(|entry| entry.route as usize);
         self.found.push(Conflict { first, second, example, why });
     }
 
-    /// A method on which neither of two entries comes first, and why not.
-    fn undecided(&self, first: &Entry, second: &Entry, relation: Relation) -> Option<(Method, String)> {
+    /// A method on which neither of two entries comes first, why not, and what would mend it.
+    fn undecided(&self, first: &Entry, second: &Entry, relation: Relation) -> Option<Undecided> {
         let mut shared = first.methods.shared(&second.methods);
         if relation == Relation::Overlaps {
             let [a, b] = [first, second].map(|entry| self.pattern(entry));
             let why = format!("`{a}` and `{b}` overlap, and neither is within the other");
-            return shared.next().map(|method| (method, why));
+            let remedy =
+                "make one path a part of the other, or give each its own host, methods or value of a header".to_owned();
+            return shared.next().map(|method| Undecided { method, why, remedy });
         }
         shared.find_map(|method| match first.methods.compare(&second.methods, &method) {
             Order::First | Order::Second => None,
@@ -296,16 +311,24 @@ impl<'a> Search<'a> {
                     "of their methods ({} and {}) neither are among the other's",
                     first.methods, second.methods
                 );
-                Some((method, why))
+                let remedy = format!("take {method} out of one, or give one a host or a narrower path");
+                Some(Undecided { method, why, remedy })
             }
             Order::Equal if first.conditions != second.conditions => None,
             Order::Equal => {
-                let why = match first.conditions {
-                    0 => "they have the same paths and methods, and no conditions".to_owned(),
-                    1 => "they have the same paths and methods, and one condition each".to_owned(),
-                    count => format!("they have the same paths and methods, and {count} conditions each"),
+                let conditions = match first.conditions {
+                    0 => "no conditions".to_owned(),
+                    1 => "one condition each".to_owned(),
+                    count => format!("{count} conditions each"),
                 };
-                Some((method, why))
+                let why = format!("they have the same paths and methods, and {conditions}");
+                let methods = match first.methods.breadth() {
+                    usize::MAX => ", a method",
+                    1 => "",
+                    _ => ", fewer methods",
+                };
+                let remedy = format!("give one its own host, a narrower path{methods} or one more condition");
+                Some(Undecided { method, why, remedy })
             }
         })
     }
@@ -377,6 +400,12 @@ fn meet(values: &mut Values, first: &[Condition], second: &[Condition], example:
     }
     let mut unknown = None;
     for (subject, tests) in by_subject {
+        // The host that the routes are for, rather than any that the conditions alone would take.
+        let host = example.host.clone().into_bytes();
+        if is_host(subject) && tests.iter().all(|test| test.holds(Some(&host))) {
+            add(example, subject, &host);
+            continue;
+        }
         match values.shared(subject, &tests) {
             Shared::Nothing => return Meeting::Never,
             Shared::Absence => {}
@@ -385,6 +414,10 @@ fn meet(values: &mut Values, first: &[Condition], second: &[Condition], example:
         }
     }
     unknown.map_or(Meeting::Shown, Meeting::Unknown)
+}
+
+fn is_host(subject: &Subject) -> bool {
+    matches!(subject, Subject::Header(name) if *name == HOST)
 }
 
 fn add(example: &mut Example, subject: &Subject, value: &[u8]) {

@@ -275,7 +275,7 @@ mod tests {
         let overlap = conflict(vec![route(&[], &[], &["/posts/{id}"]), route(&[], &[], &["/{resource}/latest"])]);
         assert_eq!(
             overlap.unwrap(),
-            "GET http://example.com/posts/latest; `/posts/{id}` and `/{resource}/latest` overlap, and neither is within the other"
+            "GET http://example.com/posts/latest; `/posts/{id}` and `/{resource}/latest` overlap, and neither is within the other; make one path a part of the other, or give each its own host, methods or value of a header"
         );
     }
 
@@ -393,11 +393,11 @@ mod tests {
         let same = |methods: &[&str]| route(&["*.a.test"], methods, &["/a/", "/b"]);
         assert_eq!(
             conflict(vec![same(&["GET"]), same(&["GET"])]).unwrap(),
-            "GET http://www.a.test/a/; they have the same paths and methods, and no conditions"
+            "GET http://www.a.test/a/; they have the same paths and methods, and no conditions; give one its own host, a narrower path or one more condition"
         );
         assert_eq!(
             conflict(vec![same(&["GET", "PUT"]), same(&["PUT", "POST"])]).unwrap(),
-            "PUT http://www.a.test/a/; of their methods (GET, PUT and POST, PUT) neither are among the other's"
+            "PUT http://www.a.test/a/; of their methods (GET, PUT and POST, PUT) neither are among the other's; take PUT out of one, or give one a host or a narrower path"
         );
         assert_eq!(
             conflict(vec![
@@ -405,11 +405,52 @@ mod tests {
                 if_header(route(&[], &[], &["/{y}"]), Test::regex("v[0-9]+").unwrap()),
             ])
             .unwrap(),
-            "GET http://example.com/x with x-v: v1; they have the same paths and methods, and one condition each"
+            "GET http://example.com/x with x-v: v1; they have the same paths and methods, and one condition each; give one its own host, a narrower path, a method or one more condition"
         );
         assert_eq!(conflict(vec![same(&["GET"]), same(&["PUT"])]), None);
         assert_eq!(conflict(vec![same(&["GET"]), same(&["HEAD"])]), None);
         assert_eq!(conflict(vec![same(&["GET"]), same(&[])]), None);
+    }
+
+    #[test]
+    fn what_a_conflict_asks_for_resolves_it() {
+        let plain = || route(&[], &["GET", "PUT"], &["/{x}"]);
+        assert!(conflict(vec![plain(), plain()]).is_some());
+        for mended in [
+            route(&["a.test"], &["GET", "PUT"], &["/{x}"]),
+            route(&[], &["GET", "PUT"], &["/x"]),
+            route(&[], &["PUT"], &["/{x}"]),
+            if_header(plain(), Test::present(true)),
+        ] {
+            assert_eq!(conflict(vec![plain(), mended]), None);
+        }
+        let (left, right) = (["/{x}/a"], ["/b/{y}"]);
+        assert!(conflict(vec![route(&[], &[], &left), route(&[], &[], &right)]).is_some());
+        assert_eq!(conflict(vec![route(&[], &[], &["/b/a"]), route(&[], &[], &right)]), None);
+        assert_eq!(conflict(vec![route(&["a.test"], &[], &left), route(&["b.test"], &[], &right)]), None);
+        assert_eq!(conflict(vec![route(&[], &["GET"], &left), route(&[], &["PUT"], &right)]), None);
+        let with = |paths: &[&str], value| if_header(route(&[], &[], paths), Test::exact(value));
+        assert_eq!(conflict(vec![with(&left, "1"), with(&right, "2")]), None);
+    }
+
+    #[test]
+    fn the_example_of_a_conflict_is_for_a_host_of_both_routes() {
+        let with_host = |hosts: &[&str], test| {
+            let mut matcher = route(hosts, &[], &["/"]);
+            matcher.conditions.push(Condition::header(HeaderName::from_static("host"), test));
+            matcher
+        };
+        let told = |a: Matcher, b: Matcher| {
+            let (hosts, said) = ([a.hosts.clone(), b.hosts.clone()], conflict(vec![a, b]).unwrap());
+            for hosts in hosts {
+                assert!(hosts.iter().any(|host| said.contains(&format!("http://{}/", host.example()))), "{said}");
+            }
+            said
+        };
+        told(route(&["a.test", "b.test"], &[], &["/"]), route(&["c.test", "b.test"], &[], &["/"]));
+        told(route(&["*.b.test"], &[], &["/"]), route(&["a.test", "*.b.test"], &[], &["/"]));
+        let said = told(with_host(&["a.test"], Test::present(true)), with_host(&["a.test"], Test::prefix("a")));
+        assert!(said.starts_with("GET http://a.test/ with host: a.test;"), "{said}");
     }
 
     #[test]

@@ -237,6 +237,7 @@ fn onward_target(exchange: &Exchange, taken: &Taken, forward: &Forward) -> Resul
 fn redirect(exchange: &Exchange, taken: &Taken, redirect: &Redirect) -> Reply {
     let mut location = String::new();
     fill(&redirect.to, taken, &mut location);
+    keep_on_this_host(&mut location);
     if let Some(query) = exchange.query().filter(|_| !redirect.has_query) {
         // A fragment stands behind the query (RFC 3986, 3).
         let fragment = location.find('#').map(|at| location.split_off(at)).unwrap_or_default();
@@ -245,6 +246,18 @@ fn redirect(exchange: &Exchange, taken: &Taken, redirect: &Redirect) -> Reply {
         location.push_str(&fragment);
     }
     Reply::redirect(redirect.status, &location)
+}
+
+/// Browsers read a path that begins with `//` or `/\` as another host's, and an empty wildcard can make one:
+/// `/{rest}/{id}` for `/u/evil.test/`. One slash is left of them, and of the tabs and line breaks that browsers would
+/// overlook between them; a URL begins with its scheme and stays as it is.
+fn keep_on_this_host(location: &mut String) {
+    let is_dropped = |c: char| matches!(c, '/' | '\\') || c.is_ascii_control();
+    let path = location.trim_start_matches(is_dropped);
+    let slashes = location.len() - path.len();
+    if slashes > 0 {
+        location.replace_range(..slashes, "/");
+    }
 }
 
 fn fill(template: &Template, taken: &Taken, out: &mut String) {
@@ -267,6 +280,50 @@ impl Onward {
             connected: false,
             connected_after: None,
             head_after: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As the URL parser of browsers does it (WHATWG URL, 4.4): tabs and line breaks count for nothing, and after a
+    /// slash a backslash is one, too.
+    fn has_authority(location: &str) -> bool {
+        let seen: String = location.trim().chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+        !seen.starts_with(['/', '\\']) || seen.replace('\\', "/").starts_with("//")
+    }
+
+    fn filled(template: &str, mut wildcard: impl FnMut(&str) -> String) -> String {
+        let mut location = String::new();
+        Template::parse(template).unwrap().render(&mut location, &mut |name, out| out.push_str(&wildcard(name)));
+        keep_on_this_host(&mut location);
+        location
+    }
+
+    #[test]
+    fn a_url_keeps_its_host() {
+        assert_eq!(filled("https://a.test/{rest}", |_| "/x".into()), "https://a.test//x");
+        assert_eq!(
+            filled("/{rest}/{id}", |name| if name == "id" { "evil.test".into() } else { String::new() }),
+            "/evil.test"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_path_leads_to_no_other_host_whatever_fills_it(
+            pieces in prop::collection::vec(prop::sample::select(vec!["{a}", "{b}", "/", "x", "?", "#"]), 0..6),
+            a in prop_oneof!["[/\\\\.%25Ffevil@:]{0,6}", ".*"],
+            b in "[/\\\\a]{0,3}",
+        ) {
+            let location = filled(&format!("/{}", pieces.concat()), |name| if name == "a" { a.clone() } else { b.clone() });
+            prop_assert!(!has_authority(&location), "{location}");
         }
     }
 }

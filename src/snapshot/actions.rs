@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::location;
 use super::route::{Action, Forward, PathRule, Redirect, Respond, Target, wildcards};
 use super::upstreams::{Upstreams, destinations};
 use crate::config;
@@ -11,6 +12,7 @@ use crate::config::{Config, Name, Problem, Resolved, SecretText, Source, To};
 use crate::filter::{Body, Reply};
 use crate::head::Path;
 use crate::head::hop::{is_framing, is_hop_by_hop};
+use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::RoundRobin;
 
@@ -100,24 +102,13 @@ impl Compiler<'_> {
 
     fn rewrite(&mut self, text: &str) -> Option<Template> {
         let template = self.template(text, &["rewrite"])?;
-        if !text.starts_with('/') {
-            self.problem(&["rewrite"], format!("a path begins with `/`; write `/{text}`"));
-            return None;
+        match check_rewrite(text, &template) {
+            Ok(()) => Some(template),
+            Err(why) => {
+                self.problem(&["rewrite"], why);
+                None
+            }
         }
-        let mut sample = String::new();
-        template.render(&mut sample, &mut |_, out| out.push('x'));
-        if let Err(why) = Path::parse(&sample) {
-            self.problem(&["rewrite"], format!("no path can be made of `{text}`: {why}"));
-            return None;
-        }
-        if text.contains(['?', '#']) || text.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
-            self.problem(
-                &["rewrite"],
-                "a path holds no `?`, `#`, spaces or non-ASCII characters; the client's query goes along by itself",
-            );
-            return None;
-        }
-        Some(template)
     }
 
     fn redirect(&mut self, redirect: &config::Redirect) -> Option<Action> {
@@ -130,31 +121,20 @@ impl Compiler<'_> {
             );
             return None;
         }
-        let to = redirect.to.as_str();
-        if !(to.starts_with('/') && !to.starts_with("//") || to.starts_with("https://") || to.starts_with("http://")) {
-            self.problem(
-                &["redirect", "to"],
-                format!("`{to}` is neither a path nor a URL; begin it with `/`, `https://` or `http://`"),
-            );
-            return None;
-        }
-        // A wildcard that the client fills must not choose the host: http://{x}.test/ would be an open redirect.
-        let authority_end =
-            to.find("://").map(|at| to[at + 3..].find(['/', '?', '#']).map_or(to.len(), |end| at + 3 + end));
-        if authority_end.is_some_and(|end| to[..end].contains('{')) {
-            self.problem(&["redirect", "to"], "the host of a redirect cannot hold a variable: clients would choose it");
-            return None;
-        }
-        if HeaderValue::from_str(to).is_err() || !to.is_ascii() || to.contains(' ') {
-            self.problem(&["redirect", "to"], "a location holds no spaces, line breaks or non-ASCII characters");
+        if let Err(why) = location::check(&redirect.to) {
+            self.problem(&["redirect", "to"], why);
             return None;
         }
         Some(Action::Redirect(Redirect { status, to: template, has_query: redirect.to.contains('?') }))
     }
 
-    /// A template of the wildcards that every path of the route has.
+    /// A template of the wildcards that every path of the route has. Which a broken path would have is not known, and
+    /// that it is broken is told already.
     fn template(&mut self, text: &str, below: &[&str]) -> Option<Template> {
         let template = Template::parse(text).map_err(|problem| self.problem(below, problem.to_string())).ok()?;
+        if self.route.path.iter().any(|path| Pattern::parse(path).is_err()) {
+            return Some(template);
+        }
         let known = wildcards(self.route);
         for variable in template.variables() {
             if !known.contains(variable) {
@@ -200,6 +180,33 @@ impl Compiler<'_> {
     }
 }
 
+/// Whether a template makes paths, whatever its wildcards stand for; if not, why, and what to write.
+fn check_rewrite(text: &str, template: &Template) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err(format!("a path begins with `/`; write `/{text}`"));
+    }
+    if let Some(mark) = text.find(['?', '#']) {
+        let (path, sign) = (&text[..mark], &text[mark..=mark]);
+        return Err(format!("a path holds no `{sign}`, and the client's query goes along by itself; write `{path}`"));
+    }
+    if let Some(odd) = text.chars().find(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
+        let escaped: String = odd.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        return Err(format!("a path holds no `{}`; write `{escaped}` for it", odd.escape_debug()));
+    }
+    // No path has two `~` by chance, and none is escaped.
+    let stand_in = |name: &str| format!("~~{name}~~");
+    let mut sample = String::new();
+    template.render(&mut sample, &mut |name, out| out.push_str(&stand_in(name)));
+    let path = Path::parse(&sample).map_err(|why| format!("no path can be made of `{text}`: {why}"))?;
+    if path.forwarded() == sample {
+        return Ok(());
+    }
+    let names = template.variables();
+    let better =
+        names.fold(path.forwarded().to_owned(), |text, name| text.replace(&stand_in(name), &format!("{{{name}}}")));
+    Err(format!("no upstream would see `{text}`; write `{better}`"))
+}
+
 /// A header of an answer that the file gives as a whole: no templates.
 fn header(name: &str, value: &SecretText) -> Result<(HeaderName, HeaderValue), String> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header's name"))?;
@@ -217,4 +224,43 @@ fn header(name: &str, value: &SecretText) -> Result<(HeaderName, HeaderValue), S
         HeaderValue::from_str(&text).map_err(|_| "holds a line break or another byte that no header can carry")?;
     value.set_sensitive(secret);
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<(), String> {
+        check_rewrite(text, &Template::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_rewrite_that_is_no_path_says_what_to_write() {
+        for (text, says) in [
+            ("v2/{rest}", "write `/v2/{rest}`"),
+            ("/a/{id}?b=c", "holds no `?`, and the client's query goes along by itself; write `/a/{id}`"),
+            ("/a#b", "holds no `#`, and the client's query goes along by itself; write `/a`"),
+            ("/a b", "holds no ` `; write `%20` for it"),
+            ("/a\tb", "holds no `\\t`; write `%09` for it"),
+            ("/é", "holds no `é`; write `%C3%A9` for it"),
+            ("/x/../y", "write `/y`"),
+            ("/x//{rest}", "write `/x/{rest}`"),
+            ("/x/{id}/./{rest}", "write `/x/{id}/{rest}`"),
+            ("/a/../../b", "climbs above its root"),
+            ("/a%zz", "two hexadecimal digits"),
+        ] {
+            let said = checked(text).unwrap_err();
+            assert!(
+                said.ends_with(says) || said.contains("no path can be made") && said.contains(says),
+                "{text}: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rewrite_may_spell_as_it_likes_what_goes_on_so() {
+        for text in ["/", "/v2/{rest}", "/by-id/{id}/", "/.{id}", "/%7Eme/{rest}", "/a%2Fb", "/{a}{b}"] {
+            assert_eq!(checked(text), Ok(()), "{text}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! nothing is looked up by name and nothing can be missing. `check` is the same `compile`, so what it says holds.
 
 mod actions;
+mod location;
 mod matchers;
 mod route;
 mod tests;

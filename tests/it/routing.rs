@@ -142,6 +142,25 @@ async fn an_upstream_can_be_a_unix_socket_and_a_name() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_a_path_leads_to_no_other_host_whatever_fills_it() {
+    let (door, _api) = door(
+        "  old: {path: /old/, redirect: {to: \"/{rest}\"}}\n  turned: {path: \"/u/{id}/\", redirect: {to: \"/{rest}/{id}\"}}",
+    )
+    .await;
+    for (asked, location) in [
+        ("/old//evil.test", "/evil.test"),
+        ("/old/%2Fevil.test", "/%2Fevil.test"),
+        ("/old/%5Cevil.test", "/%5Cevil.test"),
+        ("/old/%2e//evil.test", "/evil.test"),
+        ("/u/evil.test/", "/evil.test"),
+        ("/u/evil.test/a", "/a/evil.test"),
+    ] {
+        let response = door.get(asked).send().await;
+        assert_eq!((response.status, response.header("location")), (308, Some(location)), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn redirects_keep_the_query_unless_they_have_their_own() {
     let (door, _api) = door(
         "  old: {path: /v1/, redirect: {to: \"/v2/{rest}\"}}\n  own: {path: /own, redirect: {to: \"https://x.test/?a=1\", status: 302}}\n  app: {path: /app, redirect: {to: \"/#/app\"}}",

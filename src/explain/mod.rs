@@ -82,7 +82,7 @@ pub struct Explanation {
     /// The door's own answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Routes that came near, and the one condition that each failed.
+    /// Routes that came near, and all that each failed by.
     pub near: Vec<Nearby>,
 }
 
@@ -100,7 +100,7 @@ pub struct Share {
 pub struct Nearby {
     /// Its name.
     pub route: String,
-    /// The condition that it failed.
+    /// All that it failed by, joined by `; `; or what is more specific.
     pub failed: String,
 }
 

@@ -501,16 +501,49 @@ mod tests {
         assert_eq!(
             near(&table, "GET a.test/users/7", Some("2")),
             [
-                (1, "header x-v is `2`, not `1`".into()),
-                (0, "method GET is not POST".into()),
                 (2, "host a.test is not api.test".into()),
-                (3, "path /users/7 does not match /user/{id}".into()),
+                (0, "method GET is not POST".into()),
+                (1, "header x-v is `2`, not `1`".into()),
+                (6, "host a.test is not b.test; method GET is not POST".into()),
             ]
         );
-        assert_eq!(near(&table, "POST a.test/usersX", None)[0], (0, "path /usersX is not below /users/".into()));
         let outdone = near(&table, "GET api.test/users/7", Some("1"));
         assert_eq!(outdone[0], (1, "less specific than `/users/{id}`: it is for any host".into()));
+        assert_eq!(outdone[1], (4, "less specific than `/users/{id}`: it is for any host".into()));
         let outdone = near(&table, "GET a.test/users/7", Some("1"));
         assert_eq!(outdone[0], (4, "less specific than `/users/`: / is wider than /users/".into()));
+    }
+
+    #[test]
+    fn a_path_that_is_alike_is_told_only_where_no_route_takes_the_request() {
+        let mut routes = vec![
+            route(&[], &["POST"], &["/users/"]),
+            route(&["b.test"], &[], &["/user/{id}"]),
+            route(&[], &[], &["/something/else"]),
+        ];
+        let some = table(routes.clone());
+        assert_eq!(
+            near(&some, "GET a.test/Users/7", None),
+            [
+                (0, "path /Users/7 would match /users/ but for its letter case; method GET is not POST".into()),
+                (
+                    1,
+                    "path /Users/7 would match /user/{id} but for `Users` in place of `user`; host a.test is not b.test"
+                        .into()
+                ),
+            ]
+        );
+        let slash = near(&some, "POST a.test/users", None);
+        assert_eq!(slash[0], (0, "path /users would match /users/ but for a slash at its end".into()));
+        routes.push(route(&[], &[], &["/"]));
+        let all = table(routes);
+        assert_eq!(near(&all, "GET a.test/Users/7", None), []);
+        assert!(near(&all, "POST a.test/users", None)[0].1.ends_with("which a 308 adds"));
+    }
+
+    #[test]
+    fn at_most_five_came_near() {
+        let many = (0..20).map(|n| route(&[&format!("h{n}.test")], &[], &["/a"])).collect();
+        assert_eq!(near(&table(many), "GET a.test/a", None).len(), 5);
     }
 }

@@ -39,8 +39,10 @@ fn listed(keys: &[String]) -> String {
 fn split_method(text: &str) -> (Option<String>, &str) {
     let Some((word, rest)) = text.split_once(char::is_whitespace) else { return (None, text) };
     let (method, rest) = (word.to_ascii_uppercase(), rest.trim_start());
+    // In lower case only a usual method is meant for one: `users /7` is no request.
+    let is_meant = word == method || Methods::parse(&[word]).is_err();
     let is_method = method.bytes().all(|byte| byte.is_ascii_uppercase()) && Methods::parse(&[&method]).is_ok();
-    if is_method && (rest.starts_with('/') || split_host(rest).0.is_some()) {
+    if is_meant && is_method && (rest.starts_with('/') || split_host(rest).0.is_some()) {
         (Some(format!("methods: [{method}]")), rest)
     } else {
         (None, text)
@@ -244,6 +246,7 @@ mod tests {
             "/a{b}",
             "/a b",
             "my file/x",
+            "users /7",
             ".well-known/x",
             "",
         ] {

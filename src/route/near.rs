@@ -36,9 +36,9 @@ enum Unlike {
 }
 
 impl Table {
-    /// The routes that came near to taking a request, the nearest first, at most five: those whose path matches, with all
-    /// that kept them from it, the least first; and where no route takes the request, those whose path differs in
-    /// a trailing slash, in letter case or in up to two letters of one segment.
+    /// The routes that came near to taking a request, the nearest first, at most five: those whose path matches, with
+    /// all that kept them from it, the least first; and where no route takes the request, those whose path differs in a
+    /// trailing slash, in letter case or in up to two letters of one segment.
     pub fn near(&self, head: &Head<'_>) -> Vec<Near> {
         let winner = match self.find(head) {
             Lookup::Route(found) => Some(found.route()),

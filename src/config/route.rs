@@ -12,7 +12,7 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::decode::by_shape;
 use super::problem::shortened;
-use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, UpstreamUrl};
+use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, UpstreamUrl, Weight};
 
 /// What every route has unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -99,7 +99,9 @@ pub enum Destination {
 pub struct WeightedDestination {
     /// An upstream's name or a URL.
     pub upstream: Destination,
-    /// Its share beside the others'.
+    /// Its share beside the others', 0 to 1000.
+    #[serde(deserialize_with = "Weight::number")]
+    #[schemars(with = "Weight")]
     pub weight: u16,
 }
 

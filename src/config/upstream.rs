@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-use super::value::{EndpointAddress, HostPolicy, Limit, Period};
+use super::value::{EndpointAddress, HostPolicy, Limit, Period, Weight};
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -35,7 +35,7 @@ pub struct Endpoint {
     /// Where it listens.
     pub address: EndpointAddress,
     /// Its share of the requests beside the others'; 0 takes it out of turn.
-    pub weight: u16,
+    pub weight: Weight,
 }
 
 /// How long to wait for an upstream.
@@ -78,11 +78,11 @@ struct Written {
     address: EndpointAddress,
     /// Its share of the requests beside the others'; 0 takes it out of turn.
     #[serde(default = "one")]
-    weight: u16,
+    weight: Weight,
 }
 
-fn one() -> u16 {
-    1
+fn one() -> Weight {
+    Weight(1)
 }
 
 impl<'de> Deserialize<'de> for Endpoint {

@@ -42,11 +42,13 @@ macro_rules! text_type {
 mod address;
 mod secret;
 mod time;
+mod weight;
 mod word;
 
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
 pub use secret::{Resolved, SecretText};
 pub use time::{Limit, Period};
+pub use weight::Weight;
 pub use word::{AccessFormat, AccessTarget, LogLevel, Threads};
 
 /// Reads text and makes a `T` of it.

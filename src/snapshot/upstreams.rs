@@ -37,7 +37,7 @@ pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &m
 
 fn of_url(url: &UpstreamUrl) -> config::Upstream {
     config::Upstream {
-        endpoints: vec![config::Endpoint { address: url.address.clone(), weight: 1 }],
+        endpoints: vec![config::Endpoint { address: url.address.clone(), weight: config::Weight(1) }],
         timeouts: Default::default(),
         host: Default::default(),
     }

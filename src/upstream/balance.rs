@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::config::Weight;
+
 /// Weighted turns that are spread evenly: with weights 3 and 1 the order is `a a b a`, not `a a a b`.
 ///
 /// The order of one whole round is laid down once, by earliest deadline first, as Envoy's scheduler does it; a turn is
@@ -15,7 +17,7 @@ pub struct RoundRobin {
 }
 
 /// The largest weight: a round holds the sum of all weights (divided by what they have in common).
-const HEAVIEST: u16 = 1000;
+const HEAVIEST: u16 = Weight::MOST;
 
 impl RoundRobin {
     /// Turns for as many as there are weights; a weight of 0 never has its turn.

@@ -41,7 +41,7 @@ impl Upstream {
                 Err(problem) => problems.push((Some(index), problem)),
             }
         }
-        let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight.0).collect();
         let turns = RoundRobin::new(&weights).map_err(|problem| (None, problem));
         match turns {
             Ok(turns) if problems.is_empty() => Ok(Self {

@@ -190,8 +190,12 @@ fn wrong_values() -> Vec<Broken> {
             "",
         ),
         ("- 127.0.0.1:9201", &["- 127.0.0.1", "- http://127.0.0.1:9201", "- 127.0.0.1:port", "- 9201"], ""),
-        ("weight: 3", &["weight: -3", "weight: 3.5", "weight: heavy", "weight: '3'", "weight: 70000"], ""),
-        ("weight: 95", &["weight: 95%", "weight: -1"], ""),
+        (
+            "weight: 3",
+            &["weight: -3", "weight: 3.5", "weight: heavy", "weight: '3'", "weight: 1001", "weight: 70000"],
+            "a weight from 0 to 1000",
+        ),
+        ("weight: 95", &["weight: 95%", "weight: -1", "weight: 1001"], "a weight from 0 to 1000"),
         (
             "path: /users/{id}/",
             &[

@@ -76,7 +76,7 @@ fn everything_that_a_file_may_say_is_understood() {
     assert_eq!(web.address.to_string(), "127.0.0.1:8080");
     assert_eq!(web.trusted_proxies[1], Network::Unix);
     let users = &config.upstreams["users"];
-    assert_eq!(users.endpoints.iter().map(|endpoint| endpoint.weight).collect::<Vec<_>>(), [1, 3, 1]);
+    assert_eq!(users.endpoints.iter().map(|endpoint| endpoint.weight.0).collect::<Vec<_>>(), [1, 3, 1]);
     assert_eq!((&users.host, users.timeouts.idle), (&HostPolicy::Endpoint, Limit::Off));
     assert_eq!(users.timeouts.connect.0.as_millis(), 500);
     let orders = &config.routes["orders"];

@@ -32,9 +32,10 @@ mod source;
 
 mod document;
 mod file;
+mod schema;
 
 pub use decode::decode;
-pub use document::{Config, schema};
+pub use document::Config;
 pub use env::Lookup;
 pub use file::{Loaded, Refused};
 pub use listener::Listener;
@@ -42,6 +43,7 @@ pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};
 pub use route::{Condition, Defaults, Destination, Redirect, Respond, Route, To, WeightedDestination};
+pub use schema::schema;
 pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};

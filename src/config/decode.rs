@@ -7,8 +7,8 @@
 //! spelling decide, as YAML 1.2 has it.
 //!
 //! **All problems at once**, although serde stops at the first: [`decode`] notes the problem, marks the node as spoilt
-//! and starts again, leaving spoilt nodes out, until nothing new is found. What is only a consequence of a node that
-//! was left out (its key is missing now) is not told.
+//! and starts again, leaving spoilt nodes out, until nothing new is found. So is a text left out that holds a variable
+//! which is not set. What is only a consequence of a node that was left out (its key is missing now) is not told.
 
 use std::collections::BTreeSet;
 
@@ -41,18 +41,42 @@ pub fn decode<T: DeserializeOwned>(
     leave_aside: &[&str],
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
+    let decoded = decode_partly(node, path, leave_aside, problems);
+    decoded.value.filter(|_| decoded.whole)
+}
+
+/// What could be made of a node.
+pub(super) struct Decoded<T> {
+    /// `None` if nothing is left of it without what could not be read.
+    pub(super) value: Option<T>,
+    /// Nothing was left out.
+    pub(super) whole: bool,
+    /// The map's keys of which something was left out, and those that unknown keys were meant to be.
+    pub(super) without: BTreeSet<String>,
+}
+
+/// The same as [`decode`], and keeps what can be read of a node beside what cannot.
+pub(super) fn decode_partly<T: DeserializeOwned>(
+    node: &Node,
+    path: &[&str],
+    leave_aside: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Decoded<T> {
     let mut rounds = Rounds { root: node, path: render(path), leave_aside, spoilt: Spoilt::default(), told: 0 };
-    loop {
+    let value = loop {
+        if node.is_unset() {
+            break None;
+        }
         match T::deserialize(De::new(node, &rounds.spoilt, leave_aside)) {
-            Ok(value) if rounds.told == 0 => return Some(value),
-            Ok(_) => return None,
+            Ok(value) => break Some(value),
             Err(error) => {
                 if !rounds.note(error, problems) {
-                    return None;
+                    break None;
                 }
             }
         }
-    }
+    };
+    Decoded { value, whole: rounds.told == 0 && !node.holds_unset(), without: rounds.without() }
 }
 
 /// Asks for a value in whatever shape it has: a scalar comes as text (`visit_str`) however it is spelt, a list as
@@ -103,6 +127,12 @@ struct Spoilt {
     nodes: BTreeSet<u32>,
     /// A map's id and a key of it.
     excused: BTreeSet<(u32, String)>,
+}
+
+impl Spoilt {
+    fn is_below(&self, node: &Node) -> bool {
+        self.nodes.range(node.id + 1..).next().is_some_and(|&id| node.find(id).is_some())
+    }
 }
 
 struct Rounds<'a> {
@@ -160,14 +190,25 @@ impl<'a> Rounds<'a> {
 
     fn is_consequence(&self, what: &What, node: &Node) -> bool {
         match what {
-            What::Missing { key } => self.spoilt.excused.contains(&(node.id, (*key).to_owned())),
+            // A key that stands there and is missing was left out.
+            What::Missing { key } => {
+                node.get(key).is_some() || self.spoilt.excused.contains(&(node.id, (*key).to_owned()))
+            }
             What::Skipped => true,
             What::UnknownKey { .. } => false,
             // A whole of which a part was left out may be wrong for that reason alone.
-            What::Message(_) => {
-                self.spoilt.nodes.range(node.id + 1..).next().is_some_and(|&id| node.find(id).is_some())
-            }
+            What::Message(_) => node.holds_unset() || self.spoilt.is_below(node),
         }
+    }
+
+    /// The keys of the root of which something was left out.
+    fn without(self) -> BTreeSet<String> {
+        let is_spoilt =
+            |node: &Node| self.spoilt.nodes.contains(&node.id) || node.holds_unset() || self.spoilt.is_below(node);
+        let entries = self.root.as_map().map_or(&[][..], |map| map.entries());
+        let spoilt = entries.iter().filter(|entry| is_spoilt(&entry.value)).map(|entry| entry.key.clone());
+        let excused = self.spoilt.excused.iter().filter(|(map, _)| *map == self.root.id).map(|(_, key)| key.clone());
+        spoilt.chain(excused).collect()
     }
 
     fn problem(&self, steps: &[Step<'_>], node: &Node, is_key: bool, what: &What) -> Problem {

@@ -1,12 +1,12 @@
 //! The file as a whole: its sections, and the configuration made of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
-use super::decode::{decode, unknown_key};
+use super::decode::{Decoded, decode, decode_partly, unknown_key};
 use super::listener::Listener;
-use super::node::{Node, Value};
+use super::node::{Entry, Node, Value};
 use super::problem::Problem;
 use super::process::{Log, Process};
 use super::route::{Defaults, Route};
@@ -43,10 +43,10 @@ pub(super) const SECTIONS: [&str; 8] =
 impl Config {
     /// What of a source's tree is in order; `None` if it is no map. `whole` is false if a part of the
     /// source could not be read, so that what is missing may have been there.
-    pub(super) fn of(source: Source, whole: bool, problems: &mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn of(source: Source, whole: bool, problems: &mut Vec<Problem>) -> Option<Rest> {
         let root = source.root();
         let Some(map) = root.as_map() else {
-            problems.push(not_a_map(root));
+            problems.extend((!root.is_unset()).then(|| not_a_map(root)));
             return None;
         };
         for entry in map.entries().iter().filter(|entry| !SECTIONS.contains(&entry.key.as_str())) {
@@ -58,24 +58,44 @@ impl Config {
             ));
         }
         let mut sections = Sections { root, whole, problems };
-        let listeners = sections.required("listeners", LISTENERS_EXAMPLE);
-        let upstreams = sections.named("upstreams");
-        let routes = sections.required("routes", ROUTES_EXAMPLE);
+        let (listeners, _) = sections.required("listeners", LISTENERS_EXAMPLE);
+        let (upstreams, _) = sections.named("upstreams");
+        let (routes, incomplete) = sections.required("routes", ROUTES_EXAMPLE);
         let defaults = sections.one("defaults");
-        let process = sections.one("process");
-        let log = sections.one("log");
+        let process = sections.one("process").value.unwrap_or_default();
+        let log = sections.one("log").value.unwrap_or_default();
         let tests = sections.list("tests");
-        Some(Self {
-            listeners,
-            upstreams,
-            routes,
-            defaults: defaults.unwrap_or_default(),
-            process: process.unwrap_or_default(),
-            log: log.unwrap_or_default(),
-            tests,
-            source,
+        let incomplete = incomplete.into_iter().map(|(name, (route, without))| (name, Incomplete { route, without }));
+        let incomplete = incomplete.collect();
+        // Also where `defaults` is no map at all.
+        let whole = whole && (defaults.whole || (defaults.value.is_some() && !defaults.without.contains("filters")));
+        let defaults = defaults.value.unwrap_or_default();
+        Some(Rest {
+            config: Self { listeners, upstreams, routes, defaults, process, log, tests, source },
+            incomplete,
+            whole,
         })
     }
+}
+
+/// What can be read of a file that is refused. Never to be served; what else is wrong with it can be told in one go.
+#[derive(Debug)]
+pub struct Rest {
+    /// The parts that are in order.
+    pub config: Config,
+    /// The routes of which a part could be read.
+    pub incomplete: BTreeMap<Name, Incomplete>,
+    /// Whether everything that routes may name could be read: all included files, and the filters of `defaults`.
+    pub whole: bool,
+}
+
+/// A route of which a part could be read.
+#[derive(Debug)]
+pub struct Incomplete {
+    /// The route without what could not be read.
+    pub route: Route,
+    /// Its keys of which something is left out.
+    pub without: BTreeSet<String>,
 }
 
 const LISTENERS_EXAMPLE: &str =
@@ -99,8 +119,11 @@ struct Sections<'a> {
     problems: &'a mut Vec<Problem>,
 }
 
-impl Sections<'_> {
-    fn required<T: DeserializeOwned>(&mut self, section: &str, example: &str) -> BTreeMap<Name, T> {
+/// Parts without what could not be read, and their keys of which something is left out.
+type Partly<T> = BTreeMap<Name, (T, BTreeSet<String>)>;
+
+impl<'a> Sections<'a> {
+    fn required<T: DeserializeOwned>(&mut self, section: &str, example: &str) -> (BTreeMap<Name, T>, Partly<T>) {
         let node = self.root.get(section);
         let is_empty =
             node.is_some_and(|node| node.is_null() || node.as_map().is_some_and(|map| map.entries().is_empty()));
@@ -113,41 +136,50 @@ impl Sections<'_> {
         self.named(section)
     }
 
-    fn named<T: DeserializeOwned>(&mut self, section: &str) -> BTreeMap<Name, T> {
-        let mut parts = BTreeMap::new();
-        let Some(node) = self.root.get(section).filter(|node| !node.is_null()) else { return parts };
-        let Some(map) = node.as_map() else {
-            let message = match &node.value {
-                Value::List(_) => {
-                    "expected a map of names, found a list; take the dashes away and write `name:` before each"
-                }
-                _ => "expected a map of names, found text",
-            };
-            self.problems.push(Problem::error(Some(node.place.clone()), section, message));
-            return parts;
-        };
-        for entry in map.entries() {
+    /// The parts of a section that are in order, and what can be read of the others.
+    fn named<T: DeserializeOwned>(&mut self, section: &str) -> (BTreeMap<Name, T>, Partly<T>) {
+        let (mut parts, mut incomplete) = (BTreeMap::new(), BTreeMap::new());
+        for entry in self.entries(section) {
             let path = [section, entry.key.as_str()];
             let name = entry.key.parse::<Name>();
             if let Err(why) = &name {
                 let place = Some(entry.key_place.clone());
                 self.problems.push(Problem::error(place, super::problem::render(&path), why.as_str()));
             }
-            let part = decode(&entry.value, &path, &[], self.problems);
-            if let (Ok(name), Some(part)) = (name, part) {
-                parts.insert(name, part);
+            let Decoded { value, whole, without } = decode_partly(&entry.value, &path, &[], self.problems);
+            match (name, value) {
+                (Ok(name), Some(part)) if whole => drop(parts.insert(name, part)),
+                (Ok(name), Some(part)) => drop(incomplete.insert(name, (part, without))),
+                _ => {}
             }
         }
-        parts
+        (parts, incomplete)
     }
 
-    fn one<T: DeserializeOwned>(&mut self, section: &str) -> Option<T> {
-        let node = self.root.get(section).filter(|node| !node.is_null())?;
-        decode(node, &[section], &[], self.problems)
+    fn entries(&mut self, section: &str) -> &'a [Entry] {
+        let Some(node) = self.root.get(section).filter(|node| !node.is_null() && !node.is_unset()) else { return &[] };
+        let message = match &node.value {
+            Value::Map(map) => return map.entries(),
+            Value::List(_) => {
+                "expected a map of names, found a list; take the dashes away and write `name:` before each"
+            }
+            Value::Scalar(_) => "expected a map of names, found text",
+        };
+        self.problems.push(Problem::error(Some(node.place.clone()), section, message));
+        &[]
+    }
+
+    fn one<T: DeserializeOwned>(&mut self, section: &str) -> Decoded<T> {
+        match self.root.get(section).filter(|node| !node.is_null()) {
+            Some(node) => decode_partly(node, &[section], &[], self.problems),
+            None => Decoded { value: None, whole: true, without: BTreeSet::new() },
+        }
     }
 
     fn list<T: DeserializeOwned>(&mut self, section: &str) -> Vec<T> {
-        let Some(node) = self.root.get(section).filter(|node| !node.is_null()) else { return Vec::new() };
+        let Some(node) = self.root.get(section).filter(|node| !node.is_null() && !node.is_unset()) else {
+            return Vec::new();
+        };
         if !matches!(node.value, Value::List(_)) {
             let message = "expected a list; begin each with `- `";
             self.problems.push(Problem::error(Some(node.place.clone()), section, message));

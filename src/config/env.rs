@@ -17,7 +17,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// The most bytes of text that the variables may bring into one file.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Replaces the variables in all values of `node`; what cannot be replaced is a problem and stays as it is.
+/// Replaces the variables in all values of `node`; what cannot be replaced is a problem, and is marked as unset.
 pub(super) fn replace(node: &mut Node, lookup: Lookup<'_>, problems: &mut Vec<Problem>) {
     Replacer { lookup, problems, left: MOST_BYTES }.node(node, &mut String::new());
 }
@@ -32,18 +32,15 @@ impl Replacer<'_> {
     fn node(&mut self, node: &mut Node, path: &mut String) {
         let length = path.len();
         match &mut node.value {
-            Value::Scalar(scalar) if scalar.text.contains('$') => match expand(&scalar.text, self.lookup) {
-                Ok(text) if text.len() > self.left => self.problems.push(Problem::error(
-                    Some(node.place.clone()),
-                    path.as_str(),
-                    format!("the environment's variables make the file longer than {} MiB", MOST_BYTES >> 20),
-                )),
+            Value::Scalar(scalar) if scalar.text.contains('$') => match self.expanded(&scalar.text) {
                 Ok(text) => {
-                    self.left -= text.len();
                     scalar.plain |= is_one_reference(&scalar.text) && is_number_or_truth(&text);
                     scalar.text = text;
                 }
-                Err(why) => self.problems.push(Problem::error(Some(node.place.clone()), path.as_str(), why)),
+                Err(why) => {
+                    scalar.unset = true;
+                    self.problems.push(Problem::error(Some(node.place.clone()), path.as_str(), why));
+                }
             },
             Value::Scalar(_) => {}
             Value::List(items) => {
@@ -59,6 +56,15 @@ impl Replacer<'_> {
                 path.truncate(length);
             }),
         }
+    }
+
+    fn expanded(&mut self, text: &str) -> Result<String, String> {
+        let text = expand(text, self.lookup)?;
+        self.left = self
+            .left
+            .checked_sub(text.len())
+            .ok_or_else(|| format!("the environment's variables make the file longer than {} MiB", MOST_BYTES >> 20))?;
+        Ok(text)
     }
 }
 

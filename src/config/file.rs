@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::{decode, list_of, unknown_key};
-use super::document::{Config, SECTIONS};
+use super::document::{Config, Rest, SECTIONS};
 use super::env::{self, Lookup};
 use super::node::{Entry, Map, Node, Value};
 use super::problem::{Place, Problem, render, shortened};
@@ -21,8 +21,8 @@ pub type Loaded = Result<(Config, Vec<Problem>), Refused>;
 pub struct Refused {
     /// Everything that is wrong with the file by itself.
     pub problems: Vec<Problem>,
-    /// The parts that are in order, never to be served: what is wrong with these can still be told in one go.
-    pub rest: Option<Box<Config>>,
+    /// What can be read of it nevertheless.
+    pub rest: Option<Box<Rest>>,
 }
 
 impl From<Refused> for Vec<Problem> {
@@ -85,19 +85,17 @@ fn compile(bytes: &[u8], path: &Path, env: Lookup<'_>) -> Loaded {
 
 fn compile_named(bytes: &[u8], name: String, folder: &Path, itself: Option<PathBuf>, env: Lookup<'_>) -> Loaded {
     let seen = itself.iter().cloned().collect();
-    let mut loader = Loader { env, problems: Vec::new(), unreplaced: BTreeSet::new(), whole: true, seen, itself };
-    let config = loader.tree(bytes, &name.as_str().into()).and_then(|mut root| {
+    let mut loader = Loader { env, problems: Vec::new(), whole: true, seen, itself };
+    let rest = loader.tree(bytes, &name.as_str().into()).and_then(|mut root| {
         loader.include(&mut root, &name, folder);
         let mut problems = Vec::new();
-        let config = Config::of(Source::new(root), loader.whole, &mut problems);
-        // That a variable is missing is told already.
-        problems.retain(|problem| problem.place.as_ref().is_none_or(|place| !loader.unreplaced.contains(place)));
+        let rest = Config::of(Source::new(root), loader.whole, &mut problems);
         loader.problems.append(&mut problems);
-        config
+        rest
     });
     let problems = in_order(loader.problems);
-    match config {
-        Some(config) if !problems.iter().any(Problem::is_error) => Ok((config, problems)),
+    match rest {
+        Some(rest) if !problems.iter().any(Problem::is_error) => Ok((rest.config, problems)),
         rest => Err(Refused { problems, rest: rest.map(Box::new) }),
     }
 }
@@ -105,8 +103,6 @@ fn compile_named(bytes: &[u8], name: String, folder: &Path, itself: Option<PathB
 struct Loader<'a> {
     env: Lookup<'a>,
     problems: Vec<Problem>,
-    /// Where values stand that hold a variable which is missing.
-    unreplaced: BTreeSet<Place>,
     /// Whether everything that is included could be read.
     whole: bool,
     /// The main file, if it is one.
@@ -117,9 +113,7 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn tree(&mut self, bytes: &[u8], file: &Arc<str>) -> Option<Node> {
         let mut node = yaml::parse(bytes, file, &mut self.problems)?;
-        let before = self.problems.len();
         env::replace(&mut node, self.env, &mut self.problems);
-        self.unreplaced.extend(self.problems[before..].iter().filter_map(|problem| problem.place.clone()));
         Some(node)
     }
 
@@ -128,14 +122,12 @@ impl Loader<'_> {
         // The numbers are needed for the places of what may be wrong with the patterns.
         root.number();
         let Some(node) = root.get("include").filter(|node| !node.is_null()) else { return };
-        let Some(_) = decode::<Vec<String>>(node, &["include"], &[], &mut self.problems) else {
-            self.whole = false;
-            return;
-        };
-        let patterns: Vec<(String, Place)> =
-            node.items().iter().filter_map(|item| Some((item.as_text()?.to_owned(), item.place.clone()))).collect();
+        self.whole &= decode::<Vec<String>>(node, &["include"], &[], &mut self.problems).is_some();
+        let known = node.items().iter().enumerate().filter(|(_, item)| !item.is_unset());
+        let patterns: Vec<(usize, String, Place)> =
+            known.filter_map(|(index, item)| Some((index, item.as_text()?.to_owned(), item.place.clone()))).collect();
         let mut joined = Joined::default();
-        for (index, (pattern, place)) in patterns.iter().enumerate() {
+        for (index, pattern, place) in &patterns {
             let at = |message: String| {
                 Problem::error(Some(place.clone()), render(&["include", &index.to_string()]), message)
             };
@@ -209,6 +201,7 @@ impl Loader<'_> {
             }
             Value::List(tests) if section == "tests" => joined.tests.extend(tests),
             Value::Scalar(scalar) if scalar.is_null() => {}
+            Value::Scalar(scalar) if scalar.unset => self.whole = false,
             _ => {
                 let what = if section == "tests" { "a list of tests" } else { "a map of names" };
                 let problem = wrong(&entry.value.place, format!("expected {what}"));

@@ -35,7 +35,7 @@ mod file;
 mod schema;
 
 pub use decode::decode;
-pub use document::Config;
+pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
 pub use file::{Loaded, Refused};
 pub use listener::Listener;

@@ -26,9 +26,15 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Without quotes, so that it may be a number, a truth value or nothing.
     pub(super) plain: bool,
+    /// Holds a variable that could not be replaced, so that nobody knows what it says.
+    pub(super) unset: bool,
 }
 
 impl Scalar {
+    pub(super) fn new(text: impl Into<String>, plain: bool) -> Self {
+        Self { text: text.into(), plain, unset: false }
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
@@ -191,6 +197,29 @@ impl Node {
                         .all(|entry| b.get(&entry.key).is_some_and(|other| entry.value.same(&other.value)))
             }
             _ => false,
+        }
+    }
+
+    /// Whether this is a text with a variable that could not be replaced.
+    pub(super) fn is_unset(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.unset)
+    }
+
+    /// Whether this is such a text, or holds one.
+    pub(super) fn holds_unset(&self) -> bool {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.unset,
+            Value::List(items) => items.iter().any(Node::holds_unset),
+            Value::Map(map) => map.entries().iter().any(|entry| entry.value.holds_unset()),
+        }
+    }
+
+    /// Whether this is the text, holds it, or holds one that nobody knows since its variable is missing.
+    pub(crate) fn may_say(&self, text: &str) -> bool {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.unset || scalar.text == text,
+            Value::List(items) => items.iter().any(|item| item.may_say(text)),
+            Value::Map(map) => map.entries().iter().any(|entry| entry.value.may_say(text)),
         }
     }
 

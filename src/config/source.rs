@@ -16,7 +16,7 @@ pub struct Source {
 impl Source {
     pub(super) fn new(mut root: Node) -> Self {
         root.number();
-        let nothing = Node::new(Value::Scalar(Scalar { text: String::new(), plain: true }), root.place.clone());
+        let nothing = Node::new(Value::Scalar(Scalar::new("", true)), root.place.clone());
         Self { root: Arc::new(root), nothing: Arc::new(nothing) }
     }
 
@@ -58,6 +58,18 @@ impl Source {
     /// Something to look at, about the value at the end of these keys.
     pub fn warning(&self, path: &[&str], message: impl Into<String>) -> Problem {
         Problem::warning(self.place(path).cloned(), self.render(path), message)
+    }
+
+    /// Whether a text stands there with a variable that could not be replaced, which is told already.
+    pub(crate) fn is_unset(&self, place: &Place) -> bool {
+        fn is_there(node: &Node, place: &Place) -> bool {
+            match &node.value {
+                Value::Scalar(scalar) => scalar.unset && node.place == *place,
+                Value::List(items) => items.iter().any(|item| is_there(item, place)),
+                Value::Map(map) => map.entries().iter().any(|entry| is_there(&entry.value, place)),
+            }
+        }
+        is_there(&self.root, place)
     }
 
     fn walk(&self, path: &[&str]) -> (Vec<Step<'_>>, &Node) {

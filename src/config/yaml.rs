@@ -43,10 +43,7 @@ pub(super) fn parse(bytes: &[u8], file: &Arc<str>, problems: &mut Vec<Problem>) 
     problems.append(&mut builder.problems);
     match result {
         Ok(()) => Some(builder.root.unwrap_or_else(|| {
-            Node::new(
-                Value::Scalar(Scalar { text: String::new(), plain: true }),
-                Place { file: file.clone(), line: 1, column: 1 },
-            )
+            Node::new(Value::Scalar(Scalar::new("", true)), Place { file: file.clone(), line: 1, column: 1 })
         })),
         Err(problem) => {
             problems.push(problem);
@@ -173,7 +170,7 @@ impl<'a> Builder<'a> {
                 _ => return Err(self.unknown_tag(tag, span)),
             }
         }
-        let scalar = Scalar { text: text.to_owned(), plain };
+        let scalar = Scalar::new(text, plain);
         let mut place = self.place(span);
         // The parser finds an absent value where the next thing stands; people look for it behind its key.
         if text.is_empty()

@@ -4,8 +4,10 @@
 //! nothing is looked up by name and nothing can be missing. `check` is the same `compile`, so what it says holds.
 
 mod actions;
+mod gaps;
 mod location;
 mod matchers;
+mod refused;
 mod route;
 mod tests;
 mod upstreams;
@@ -13,10 +15,12 @@ mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Refused, Severity};
+use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Severity};
 use crate::filter::{Chain, Link, Registry};
 use crate::route::Table;
 use crate::upstream::Upstream;
+use gaps::Gaps;
+pub use refused::{every_problem, every_problem_and_warning, warnings};
 use route::Filters;
 pub use route::{Action, Forward, PathRule, Redirect, Respond, Route, Target};
 
@@ -65,8 +69,12 @@ pub fn compile(
     let mut filters = Filters::new(&config, registry, previous, &mut problems);
     let mut routes = Vec::new();
     for (name, settings) in &config.routes {
-        let chain = filters.chain(name, settings, &mut problems);
-        let action = actions::compile(name, settings, &config, &upstreams, &mut problems);
+        let mut found = Vec::new();
+        let gaps = Gaps::of(name, settings, &config.source);
+        let chain = gaps.chain(settings, &mut filters, registry, &mut found);
+        let action = actions::compile(name, settings, &config, &upstreams, &mut found);
+        gaps.drop_consequences(&mut found);
+        problems.append(&mut found);
         routes.push(action.map(|action| Arc::new(Route::new(name, settings, &config, action, chain))));
     }
     // The table speaks of routes by their position, so none may be missing.
@@ -94,26 +102,6 @@ pub fn compile(
         }
         _ => Err(in_order(errors)),
     }
-}
-
-/// Everything that is wrong with a file that was refused: what it was refused for, and what [`compile`] would have
-/// said of the parts that are in order.
-pub fn every_problem(refused: Refused, registry: &Registry) -> Vec<Problem> {
-    let Refused { mut problems, rest } = refused;
-    let Some(config) = rest else { return problems };
-    let more = &mut problems;
-    let upstreams = upstreams::compile(&config, None, more);
-    let mut filters = Filters::new(&config, registry, None, more);
-    for (name, settings) in &config.routes {
-        filters.chain(name, settings, more);
-        actions::compile(name, settings, &config, &upstreams, more);
-    }
-    filters.check_broken_routes(more);
-    matchers::compile(&config, more);
-    refuse_one_address(&config, more);
-    tests::compile(&config, more);
-    problems.retain(|problem| problem.severity == Severity::Error);
-    in_order(problems)
 }
 
 /// Two listeners cannot have one address.

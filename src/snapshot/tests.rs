@@ -1,20 +1,24 @@
 //! The names in the file's own `tests`: a test that expects a route that is not there is a mistake of the test.
 
-use crate::config::{Config, Name, Problem, did_you_mean};
+use crate::config::{Config, Name, Node, Problem, did_you_mean};
 
-/// Tells every route and upstream that a test names and the file does not have.
+/// Tells every route and upstream that a test names and the file does not have. It looks at the tests as they stand,
+/// since those that can't be read have names, too.
 pub(super) fn compile(config: &Config, problems: &mut Vec<Problem>) {
-    for (index, test) in config.tests.iter().enumerate() {
+    let tests = config.source.root().get("tests").map_or(&[][..], Node::items);
+    for (index, test) in tests.iter().enumerate() {
         let index = index.to_string();
-        let path = |key: &'static str| ["tests", index.as_str(), "expect", key];
-        if let Some(route) = test.expect.route.as_ref().filter(|route| !is_there(config, "routes", route)) {
-            let message = unknown("route", route, config.routes.keys());
-            problems.push(config.source.problem(&path("route"), message));
-        }
-        if let Some(upstream) = test.expect.to.as_ref().filter(|upstream| !is_there(config, "upstreams", upstream)) {
-            let message = unknown("upstream", upstream, config.upstreams.keys());
-            problems.push(config.source.problem(&path("to"), message));
-        }
+        let mut check = |key: &'static str, section: &str, known: &mut dyn Iterator<Item = &Name>| {
+            let name = test.get("expect").and_then(|expect| expect.get(key)).and_then(Node::as_text);
+            // A text that can be no name is told already.
+            let name = name.and_then(|name| name.parse::<Name>().ok());
+            if let Some(name) = name.filter(|name| !is_there(config, section, name)) {
+                let message = unknown(section.trim_end_matches('s'), &name, known);
+                problems.push(config.source.problem(&["tests", &index, "expect", key], message));
+            }
+        };
+        check("route", "routes", &mut config.routes.keys());
+        check("to", "upstreams", &mut config.upstreams.keys());
     }
 }
 
@@ -23,7 +27,7 @@ fn is_there(config: &Config, section: &str, name: &Name) -> bool {
     config.source.root().get(section).is_some_and(|section| section.get(name.as_ref()).is_some())
 }
 
-fn unknown<'a>(what: &str, name: &Name, known: impl Iterator<Item = &'a Name>) -> String {
+fn unknown<'a>(what: &str, name: &Name, known: &mut dyn Iterator<Item = &'a Name>) -> String {
     let hint = did_you_mean(name.as_ref(), known.map(Name::as_ref));
     let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("there is no {what} `{name}`{hint}")

@@ -41,7 +41,7 @@ impl<'a> De<'a> {
     }
 
     pub(super) fn is_left_out(&self, node: &Node) -> bool {
-        !self.spoilt.nodes.is_empty() && self.spoilt.nodes.contains(&node.id)
+        node.is_unset() || (!self.spoilt.nodes.is_empty() && self.spoilt.nodes.contains(&node.id))
     }
 
     pub(super) fn is_left_aside(&self, key: &str) -> bool {

@@ -1,0 +1,87 @@
+//! What else is wrong with a file that is refused already: all is told in one go.
+
+use std::collections::BTreeMap;
+
+use super::gaps::Gaps;
+use super::route::Filters;
+use super::{actions, in_order, matchers, refuse_one_address, tests, upstreams};
+use crate::config::{Config, Name, Node, Problem, Refused, Rest, Route};
+use crate::filter::Registry;
+
+/// Everything that is wrong with a file that was refused: what it was refused for, and what
+/// [`compile`](super::compile) would have said of the parts that could be read.
+pub fn every_problem(refused: Refused, registry: &Registry) -> Vec<Problem> {
+    let mut problems = every_problem_and_warning(refused, registry);
+    problems.retain(Problem::is_error);
+    problems
+}
+
+/// The same, and what is odd about it.
+pub fn every_problem_and_warning(refused: Refused, registry: &Registry) -> Vec<Problem> {
+    let Refused { mut problems, rest } = refused;
+    if let Some(rest) = rest {
+        problems.extend(look_at(*rest, registry));
+    }
+    in_order(problems)
+}
+
+/// What is odd about a file that was read and then refused by [`compile`](super::compile), which says only why.
+pub fn warnings(config: Config, registry: &Registry) -> Vec<Problem> {
+    let mut problems = look_at(Rest { config, incomplete: BTreeMap::new(), whole: true }, registry);
+    problems.retain(|problem| !problem.is_error());
+    in_order(problems)
+}
+
+fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
+    let Rest { config, incomplete, whole } = rest;
+    let mut all = config.clone();
+    all.routes.extend(incomplete.iter().map(|(name, part)| (name.clone(), part.route.clone())));
+    let mut problems = Vec::new();
+    let upstreams = upstreams::compile(&all, None, &mut problems);
+    let mut filters = Filters::new(&all, registry, None, &mut problems);
+    for (name, route) in &all.routes {
+        let mut found = Vec::new();
+        let mut gaps = Gaps::of(name, route, &all.source);
+        if let Some(part) = incomplete.get(name) {
+            gaps = gaps.and(&part.without);
+            conditions(name, route, &config, &mut found);
+        }
+        gaps.chain(route, &mut filters, registry, &mut found);
+        actions::compile(name, route, &all, &upstreams, &mut found);
+        gaps.drop_consequences(&mut found);
+        problems.append(&mut found);
+    }
+    filters.check_broken_routes(&mut problems);
+    // A route that lacks something claims more than it will.
+    matchers::compile(&config, &mut problems);
+    refuse_one_address(&config, &mut problems);
+    tests::compile(&config, &mut problems);
+    problems.extend(unused(&all, &config).filter(|_| whole));
+    problems.retain(|problem| {
+        let depends = whole || problem.is_error() || !problem.path.starts_with("routes.");
+        depends && !problem.place.as_ref().is_some_and(|place| all.source.is_unset(place))
+    });
+    problems
+}
+
+/// What is wrong with the conditions of one route, whatever the others are.
+fn conditions(name: &Name, route: &Route, config: &Config, problems: &mut Vec<Problem>) {
+    let alone = Config { routes: [(name.clone(), route.clone())].into(), ..config.clone() };
+    matchers::compile(&alone, problems);
+}
+
+/// The upstreams that nothing uses, and that no route names that could not be read.
+fn unused(all: &Config, whole: &Config) -> impl Iterator<Item = Problem> {
+    let mut unused = Vec::new();
+    upstreams::warn_of_unused(all, &mut unused);
+    let routes = all.source.root().get("routes").into_iter().flat_map(Node::entries);
+    let broken: Vec<&Node> =
+        routes.filter(|(name, _)| !whole.routes.contains_key(*name)).map(|(_, route)| route).collect();
+    let is_named = |name: &Name| broken.iter().any(|route| route.may_say(name.as_ref()));
+    let named: Vec<String> = all.upstreams.keys().filter(|name| is_named(name)).map(|name| path(all, name)).collect();
+    unused.into_iter().filter(move |warning| !named.contains(&warning.path))
+}
+
+fn path(config: &Config, upstream: &Name) -> String {
+    config.source.problem(&["upstreams", upstream.as_ref()], "").path
+}

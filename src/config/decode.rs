@@ -2,8 +2,8 @@
 //!
 //! **What is expected decides how a scalar is read.** Where text is expected, a plain `200`, `no` or `1.5` is that
 //! text, so that nobody's country becomes a truth value ("the Norway problem"). Where a number or a truth value is
-//! expected, quoted text is none. `null`, `~` and an empty place are nothing: `None` where a value may be left out, and
-//! a problem anywhere else. Only where a type says nothing (`deserialize_any`, thus `untagged` and `flatten`) does the
+//! expected, quoted text is none. `null`, `~` and an empty place are nothing, which is a problem behind each key of the
+//! language: `hosts:` with every line below commented out must not become a route for all hosts. Only where a type says nothing (`deserialize_any`, thus `untagged` and `flatten`) does the
 //! spelling decide, as YAML 1.2 has it.
 //!
 //! **All problems at once**, although serde stops at the first: [`decode`] notes the problem, marks the node as spoilt
@@ -119,6 +119,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for ByShape<V> {
     fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         self.0.visit_map(map)
     }
+}
+
+/// Whether a text is what YAML would take for a list, had nobody put quotes around it.
+pub(super) fn is_bracketed(text: &str) -> bool {
+    text.starts_with('[') && text.ends_with(']')
 }
 
 /// The nodes that a further round leaves out, and the keys whose absence is explained by that.

@@ -67,14 +67,10 @@ impl Config {
         let tests = sections.list("tests");
         let incomplete = incomplete.into_iter().map(|(name, (route, without))| (name, Incomplete { route, without }));
         let incomplete = incomplete.collect();
-        // Also where `defaults` is no map at all.
-        let whole = whole && (defaults.whole || (defaults.value.is_some() && !defaults.without.contains("filters")));
+        let has_defaults = defaults.whole || (defaults.value.is_some() && !defaults.without.contains("filters"));
         let defaults = defaults.value.unwrap_or_default();
-        Some(Rest {
-            config: Self { listeners, upstreams, routes, defaults, process, log, tests, source },
-            incomplete,
-            whole,
-        })
+        let config = Self { listeners, upstreams, routes, defaults, process, log, tests, source };
+        Some(Rest { config, incomplete, whole, has_defaults })
     }
 }
 
@@ -85,8 +81,10 @@ pub struct Rest {
     pub config: Config,
     /// The routes of which a part could be read.
     pub incomplete: BTreeMap<Name, Incomplete>,
-    /// Whether everything that routes may name could be read: all included files, and the filters of `defaults`.
+    /// Whether all included files could be read.
     pub whole: bool,
+    /// Whether the filters of `defaults` could be read, should there be any.
+    pub has_defaults: bool,
 }
 
 /// A route of which a part could be read.

@@ -9,7 +9,7 @@ use super::decode::{decode, list_of, unknown_key};
 use super::document::{Config, Rest, SECTIONS};
 use super::env::{self, Lookup};
 use super::node::{Entry, Map, Node, Value};
-use super::problem::{Place, Problem, render, shortened};
+use super::problem::{Place, Problem, Severity, plain_words, render, shortened};
 use super::source::Source;
 use super::yaml::{self, LARGEST};
 
@@ -132,6 +132,10 @@ impl Loader<'_> {
                 Problem::error(Some(place.clone()), render(&["include", &index.to_string()]), message)
             };
             match files(pattern, folder) {
+                Ok(paths) if paths.is_empty() => self.problems.push(Problem {
+                    severity: Severity::Warning,
+                    ..at(format!("no file fits this pattern; it is looked for in {}", shown(folder)))
+                }),
                 Ok(paths) => paths.iter().for_each(|path| self.file(path, main, &at, &mut joined)),
                 Err(why) => self.fail(at(why)),
             }
@@ -264,6 +268,10 @@ fn section_of<'a>(sections: &'a mut Vec<Entry>, section: &str, place: &Place, em
     node
 }
 
+fn shown(folder: &Path) -> String {
+    if folder.as_os_str().is_empty() { "the current folder".to_owned() } else { folder.display().to_string() }
+}
+
 /// The files that a pattern names, sorted. Without a wildcard it is one file, whether it exists or not.
 fn files(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     if pattern.is_empty() {
@@ -288,7 +296,7 @@ fn files(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut paths = Vec::new();
     for path in found {
         let path = path.map_err(|error| {
-            format!("cannot look for `{shown}` in {}: {}", error.path().display(), plain(error.error()))
+            format!("cannot look for `{shown}` in {}: {}", error.path().display(), plain_words(error.error()))
         })?;
         if !path.is_dir() {
             paths.push(path);
@@ -299,17 +307,11 @@ fn files(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let file = std::fs::File::open(path).map_err(|error| plain(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| plain_words(&error))?;
     let mut bytes = Vec::new();
     // One byte more than is allowed tells that it is too large.
-    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(|error| plain(&error))?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(|error| plain_words(&error))?;
     Ok(bytes)
-}
-
-/// Without the number, which says nothing to most.
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// Sorted by place, each once, and not endlessly many.

@@ -50,5 +50,5 @@ pub use test::{Expect, Test};
 pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
 pub use value::{
     AccessFormat, AccessTarget, EndpointAddress, HostPolicy, Limit, ListenAddress, LogLevel, Name, Network, OneOrMany,
-    Period, RawNode, Resolved, SecretText, Status, Threads, TrustedPeer, UpstreamUrl, Weight,
+    Period, RawNode, Resolved, SecretText, Status, Threads, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

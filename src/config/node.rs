@@ -26,7 +26,7 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Without quotes, so that it may be a number, a truth value or nothing.
     pub(super) plain: bool,
-    /// Holds a variable that could not be replaced, so that nobody knows what it says.
+    /// Holds a variable that could not be replaced or something else that was told of already: it is not to be read.
     pub(super) unset: bool,
 }
 

@@ -96,6 +96,17 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Why a file cannot be read, for people: without the error's number, which says nothing to most.
+pub(super) fn plain_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user is not permitted to".to_owned(),
+        _ => text.split(" (os error").next().unwrap_or(&text).to_owned(),
+    }
+}
+
 /// A path's keys as one text: `routes.users.to[0]."odd key"`. A key of digits only is taken for a list's index, unless
 /// it stands where the file has names (`routes.7.path`).
 pub(super) fn render(keys: &[&str]) -> String {

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::decode::by_shape;
+use super::decode::{by_shape, is_bracketed};
 use super::problem::shortened;
-use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, UpstreamUrl, Weight};
+use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, UpstreamUrl, Weight, by_header, conditions};
 
 /// What every route has unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -32,13 +32,15 @@ pub struct Route {
     /// `/x/{$}` (only `/x/` itself). One or a list.
     pub path: OneOrMany<String>,
     /// `api.example.com` or `*.example.com` (any depth, not `example.com` itself); none: every host.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some")]
+    #[schemars(length(min = 1))]
     pub hosts: Vec<String>,
     /// `GET` takes `HEAD` too unless another route names `HEAD`; none: every method.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some")]
+    #[schemars(length(min = 1))]
     pub methods: Vec<String>,
-    /// Further conditions on headers: all must hold.
-    #[serde(default)]
+    /// Further conditions on headers: all must hold. Not on `host`, which `hosts` is for.
+    #[serde(default, deserialize_with = "conditions")]
     pub headers: BTreeMap<String, Condition>,
     /// Further conditions on query parameters (the first of a name counts): all must hold.
     #[serde(default)]
@@ -60,6 +62,16 @@ pub struct Route {
     /// Filters by kind, beside those of `defaults`; a kind that stands in both counts as it stands here, `off` removes it.
     #[serde(default)]
     pub filters: BTreeMap<String, RawNode>,
+}
+
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(D::Error::custom(
+            "the list is empty, so nothing would match; name at least one, or take the key away",
+        ));
+    }
+    Ok(list)
 }
 
 /// What a header or a query parameter must be: `value`, `{prefix: …}`, `{regex: …}` (the whole value) or `{present: …}`.
@@ -135,7 +147,7 @@ pub struct Respond {
     #[serde(default = "plain_text")]
     pub content_type: String,
     /// More headers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "by_header")]
     pub headers: BTreeMap<String, SecretText>,
 }
 
@@ -256,6 +268,10 @@ impl<'de> Deserialize<'de> for To {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<To, E> {
+                if is_bracketed(text) {
+                    let shown = shortened(text, 40);
+                    return Err(E::custom(format!("`{shown}` is a text; for a list take the quotes away")));
+                }
                 text.parse().map(To::One).map_err(E::custom)
             }
 

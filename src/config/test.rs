@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::problem::shortened;
-use super::value::{Name, Status};
+use super::value::{HeaderText, Name, Status, by_header};
 
 /// A request and what the door must do with it: `{get: /users/7, expect: {to: users, path: /7}}`.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,7 @@ pub struct Expect {
     /// The status that the door itself answers with.
     pub status: Option<Status>,
     /// Headers as the upstream sees them, or of the door's own answer; `null`: not there.
+    #[serde(deserialize_with = "by_header")]
     pub headers: BTreeMap<String, Option<String>>,
 }
 
@@ -70,9 +71,10 @@ struct Written {
     /// Any method: `"PURGE /users/7"`.
     request: Option<RequestLine>,
     /// The request's `Host`; `localhost` if none is given.
+    #[serde(default, deserialize_with = "host")]
     host: Option<String>,
     /// The request's headers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "headers")]
     headers: BTreeMap<String, String>,
     /// The client's address; 127.0.0.1 if none is given.
     #[serde(default, deserialize_with = "ip")]
@@ -94,6 +96,15 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
             Ok(Self(text.to_owned()))
+        } else if let Some((_, rest)) = text.split_once("://") {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let path = if path.is_empty() { "/" } else { path };
+            Err(format!(
+                "`{}` is a URL; write the path alone, `{}`, and `host: {}` beside it",
+                shortened(text, 60),
+                shortened(path, 40),
+                shortened(host, 40)
+            ))
         } else {
             Err(format!("`{}` is no path; it begins with `/`, such as `/users/7?full=1`", shortened(text, 60)))
         }
@@ -131,6 +142,15 @@ impl<'de> Deserialize<'de> for RequestLine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         super::value::from_text(deserializer, "a method and a path, such as `PURGE /users/7`")
     }
+}
+
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::<HeaderText>::deserialize(deserializer).map(|host| host.map(|HeaderText(host)| host))
+}
+
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let headers: BTreeMap<String, HeaderText> = by_header(deserializer)?;
+    Ok(headers.into_iter().map(|(name, HeaderText(value))| (name, value)).collect())
 }
 
 fn ip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {

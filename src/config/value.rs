@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::decode::{RAW_NODE, by_shape};
+use super::decode::{RAW_NODE, by_shape, is_bracketed};
 use super::problem::shortened;
 
 /// Gives a type that is text in the file its `Deserialize` (by `FromStr`) and its `JsonSchema`.
@@ -40,12 +40,15 @@ macro_rules! text_type {
 }
 
 mod address;
+mod header;
 mod secret;
 mod time;
 mod weight;
 mod word;
 
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
+pub use header::by_header;
+pub(super) use header::{HeaderText, conditions};
 pub use secret::{Resolved, SecretText};
 pub use time::{Limit, Period};
 pub use weight::Weight;
@@ -206,6 +209,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                if is_bracketed(text) {
+                    return Err(E::custom(format!(
+                        "`{}` is a text; for a list take the quotes away",
+                        shortened(text, 40)
+                    )));
+                }
                 T::deserialize(StrDeserializer::new(text)).map(OneOrMany::from)
             }
 

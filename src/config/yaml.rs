@@ -170,7 +170,7 @@ impl<'a> Builder<'a> {
                 _ => return Err(self.unknown_tag(tag, span)),
             }
         }
-        let scalar = Scalar::new(text, plain);
+        let mut scalar = Scalar::new(text, plain);
         let mut place = self.place(span);
         // The parser finds an absent value where the next thing stands; people look for it behind its key.
         if text.is_empty()
@@ -180,6 +180,11 @@ impl<'a> Builder<'a> {
             place = key.place.clone();
         }
         self.count(&place)?;
+        if text.contains('\0') && !self.awaits_key() {
+            let message = "this text holds a NUL character, which nothing here can; take it away";
+            self.problems.push(Problem::error(Some(place.clone()), "", message));
+            scalar.unset = true;
+        }
         let node = Node::new(Value::Scalar(scalar), place);
         self.keep(anchor, &node)?;
         self.add(node)
@@ -210,7 +215,7 @@ impl<'a> Builder<'a> {
     fn begin(&mut self, anchor: usize, inside: Inside, span: &Span) -> Read {
         let place = self.place(span);
         self.count(&place)?;
-        if let Some(Frame { inside: Inside::Map(_, None), .. }) = self.open.last() {
+        if self.awaits_key() {
             let message = "a list or map cannot be a key; put quotes around text that begins with `[`, `{` or `?`";
             return Err(Problem::error(Some(place), "", message));
         }
@@ -219,6 +224,11 @@ impl<'a> Builder<'a> {
         }
         self.open.push(Frame { place, anchor, inside });
         Ok(())
+    }
+
+    /// Whether what comes next is a key.
+    fn awaits_key(&self) -> bool {
+        matches!(self.open.last(), Some(Frame { inside: Inside::Map(_, None), .. }))
     }
 
     fn end(&mut self) -> Read {
@@ -513,6 +523,8 @@ mod tests {
         assert!(bad("a: !!map [x]\n").contains("stands before a list"));
         assert!(bad("[a]: 1\n").contains("cannot be a key"));
         assert!(bad(": 1\n").contains("a key is missing"));
+        assert!(bad("a: \"x\\0\"\n").starts_with("t.yaml:1:4: this text holds a NUL"));
+        assert!(bad("\"x\\0\": 1\n").starts_with("t.yaml:1:1: a key cannot hold a NUL"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Resolved, SecretText, did_you_mean};
+use crate::config::{Resolved, SecretText, by_header, did_you_mean};
 use crate::filter::{
     Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
 };
@@ -65,9 +65,18 @@ struct Changes {
     /// None of these.
     remove: Vec<String>,
     /// This value and no other.
+    #[serde(deserialize_with = "by_header")]
     set: BTreeMap<String, SecretText>,
     /// This value besides any others.
+    #[serde(deserialize_with = "by_header")]
     add: BTreeMap<String, SecretText>,
+}
+
+impl Headers {
+    /// Whether it leaves every message as it is.
+    fn is_idle(&self) -> bool {
+        [&self.request, &self.response].iter().all(|message| message.allow.is_none() && message.changes.is_empty())
+    }
 }
 
 enum Change {
@@ -164,7 +173,15 @@ impl Configure for Headers {
         let mut problems = Problems::default();
         let request = compile(config.request, "request", &Known::of_request(env), &mut problems);
         let response = compile(config.response, "response", &Known::of_response(env), &mut problems);
-        problems.or(Self { request, response })
+        let headers = problems.or(Self { request, response })?;
+        if headers.is_idle() {
+            let example = "`{response: {remove: [server]}}`";
+            return Err(format!(
+                "this filter does nothing; give it something to do, such as {example}, or write `off`"
+            )
+            .into());
+        }
+        Ok(headers)
     }
 }
 

@@ -27,13 +27,13 @@ pub fn every_problem_and_warning(refused: Refused, registry: &Registry) -> Vec<P
 
 /// What is odd about a file that was read and then refused by [`compile`](super::compile), which says only why.
 pub fn warnings(config: Config, registry: &Registry) -> Vec<Problem> {
-    let mut problems = look_at(Rest { config, incomplete: BTreeMap::new(), whole: true }, registry);
+    let mut problems = look_at(Rest { config, incomplete: BTreeMap::new(), whole: true, has_defaults: true }, registry);
     problems.retain(|problem| !problem.is_error());
     in_order(problems)
 }
 
 fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
-    let Rest { config, incomplete, whole } = rest;
+    let Rest { config, incomplete, whole, has_defaults } = rest;
     let mut all = config.clone();
     all.routes.extend(incomplete.iter().map(|(name, part)| (name.clone(), part.route.clone())));
     let mut problems = Vec::new();
@@ -55,11 +55,16 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
     // A route that lacks something claims more than it will.
     matchers::compile(&config, &mut problems);
     refuse_one_address(&config, &mut problems);
-    tests::compile(&config, &mut problems);
-    problems.extend(unused(&all, &config).filter(|_| whole));
+    if whole {
+        tests::compile(&config, &mut problems);
+        problems.extend(unused(&all, &config));
+    }
     problems.retain(|problem| {
-        let depends = whole || problem.is_error() || !problem.path.starts_with("routes.");
-        depends && !problem.place.as_ref().is_some_and(|place| all.source.is_unset(place))
+        let of_route = problem.path.starts_with("routes.");
+        // What a route names may stand in a file that could not be read.
+        let names = of_route && (problem.path.ends_with(".to") || problem.path.ends_with(".upstream"));
+        let is_known = (whole || !names) && (has_defaults || problem.is_error() || !of_route);
+        is_known && !problem.place.as_ref().is_some_and(|place| all.source.is_unset(place))
     });
     problems
 }

@@ -7,7 +7,7 @@ use super::super::problem::shortened;
 use super::children::{Choice, Entries, List};
 use super::error::{At, Error, Result, WHOLE_NUMBER, What, list_of, plain_words};
 use super::scalar::{Plain, describe, kind};
-use super::{BY_SHAPE, RAW_NODE, Spoilt};
+use super::{BY_SHAPE, RAW_NODE, Spoilt, is_bracketed};
 
 /// A node, in one round of decoding.
 #[derive(Clone, Copy)]
@@ -98,6 +98,7 @@ impl<'a> De<'a> {
                 Some(scalar) if scalar.plain && !scalar.text.contains([',', '[', ']', '{', '}', '#', ':', '\n']) => {
                     format!("; write `[{}]`", shortened(&scalar.text, 40))
                 }
+                Some(scalar) if !scalar.plain && is_bracketed(&scalar.text) => "; take the quotes away".to_owned(),
                 _ => String::new(),
             };
             return self.fail(format!("expected a list, found {}{advice}", describe(self.node)));
@@ -110,22 +111,37 @@ impl<'a> De<'a> {
         }
     }
 
-    fn map<V: Visitor<'a>>(self, visitor: V, keys: &[&str]) -> Result<V::Value> {
+    /// A map with these keys, or with whatever keys it has.
+    fn map<V: Visitor<'a>>(self, visitor: V, keys: Keys<'_>) -> Result<V::Value> {
         let Value::Map(map) = &self.node.value else {
-            let keys = if keys.is_empty() {
-                String::new()
-            } else {
-                format!("; allowed keys: {}", list_of(keys.iter().copied()))
-            };
-            return self.fail(format!("expected a map, found {}{keys}", describe(self.node)));
+            return self.fail(format!("expected a map, found {}{}", describe(self.node), self.advice_on(keys)));
         };
-        let mut entries = Entries::new(self, map);
+        let mut entries = Entries::new(self, map, !matches!(keys, Keys::Any));
         let value = self.about(visitor.visit_map(&mut entries))?;
         match entries.next() {
             None => Ok(value),
             Some(entry) => Err(Error::message("this key is one too many").about(entry.value.id, true)),
         }
     }
+
+    fn advice_on(&self, keys: Keys<'_>) -> String {
+        let Keys::These(keys) = keys else { return String::new() };
+        let allowed = list_of(keys.iter().chain(self.leave_aside).copied());
+        // Keys are left aside of filters only, of which every kind can be switched off.
+        let off = if self.leave_aside.is_empty() { "" } else { "; or write `off` to go without it" };
+        format!("; allowed keys: {allowed}{off}")
+    }
+}
+
+/// What is known of a map's keys before it is read.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    /// Names that the user chose.
+    Any,
+    /// Some of the language's own.
+    Own,
+    /// These of the language's own.
+    These(&'a [&'a str]),
 }
 
 macro_rules! whole_numbers {
@@ -160,7 +176,7 @@ impl<'a> Deserializer<'a> for De<'a> {
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value> {
         let result = match &self.node.value {
             Value::List(_) => return self.list(visitor),
-            Value::Map(_) => return self.map(visitor, &[]),
+            Value::Map(_) => return self.map(visitor, Keys::Any),
             Value::Scalar(scalar) if scalar.is_null() => visitor.visit_unit(),
             Value::Scalar(scalar) if !scalar.plain => visitor.visit_str(&scalar.text),
             Value::Scalar(scalar) => match kind(&scalar.text) {
@@ -241,7 +257,7 @@ impl<'a> Deserializer<'a> for De<'a> {
         let result = match (name, &self.node.value) {
             (RAW_NODE, _) => visitor.visit_u32(self.node.id),
             (BY_SHAPE, Value::List(_)) => return self.list(visitor),
-            (BY_SHAPE, Value::Map(_)) => return self.map(visitor, &[]),
+            (BY_SHAPE, Value::Map(_)) => return self.map(visitor, Keys::Own),
             (BY_SHAPE, Value::Scalar(_)) => {
                 let text = self.text(&visitor)?;
                 visitor.visit_str(text)
@@ -264,7 +280,7 @@ impl<'a> Deserializer<'a> for De<'a> {
     }
 
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value> {
-        self.map(visitor, &[])
+        self.map(visitor, Keys::Any)
     }
 
     fn deserialize_struct<V: Visitor<'a>>(
@@ -273,7 +289,7 @@ impl<'a> Deserializer<'a> for De<'a> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.map(visitor, fields)
+        self.map(visitor, Keys::These(fields))
     }
 
     fn deserialize_enum<V: Visitor<'a>>(
@@ -285,7 +301,7 @@ impl<'a> Deserializer<'a> for De<'a> {
         let choice = match &self.node.value {
             Value::Scalar(scalar) if !scalar.is_null() => Choice::new(self, &scalar.text, None),
             Value::Map(map) => {
-                let mut entries = Entries::new(self, map);
+                let mut entries = Entries::new(self, map, false);
                 match (entries.next(), entries.next()) {
                     (Some(entry), None) => Choice::new(self, &entry.key, Some(&entry.value)),
                     (None, _) if !map.entries().is_empty() => {

@@ -50,11 +50,13 @@ pub(super) struct Entries<'a> {
     de: De<'a>,
     entries: std::slice::Iter<'a, Entry>,
     value: Option<&'a Node>,
+    /// The keys are the language's own, so none stands there for nothing.
+    own: bool,
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(de: De<'a>, map: &'a Map) -> Self {
-        Self { de, entries: map.entries().iter(), value: None }
+    pub(super) fn new(de: De<'a>, map: &'a Map, own: bool) -> Self {
+        Self { de, entries: map.entries().iter(), value: None, own }
     }
 
     /// The next entry that is neither left out nor left aside.
@@ -79,6 +81,9 @@ impl<'a> MapAccess<'a> for &mut Entries<'a> {
             return Err(Error::message("a value was asked for before its key"));
         };
         let de = self.de.below(value);
+        if self.own && value.is_null() {
+            return de.fail("nothing stands behind this key; give it a value, or take the key away".to_owned());
+        }
         de.about(seed.deserialize(de))
     }
 

@@ -97,13 +97,19 @@ fn numbers_and_truth_values_stand_without_quotes() {
 }
 
 #[test]
-fn nothing_is_none_and_never_text() {
-    let shape: Shape = decoded("{path: a, inner: , ratio: ~}").unwrap();
-    assert_eq!((shape.inner, shape.ratio), (None, None));
+fn nothing_stands_behind_no_key_of_the_language() {
+    let why = "nothing stands behind this key; give it a value, or take the key away";
     assert_eq!(
-        problems("path:\nlist: null\n"),
-        ["t:1:1: a.path: expected text, found nothing", "t:2:7: a.list: expected a list, found nothing"]
+        problems("path:\nlist: null\ninner: ~\n"),
+        [format!("t:1:1: a.path: {why}"), format!("t:2:7: a.list: {why}"), format!("t:3:8: a.inner: {why}")]
     );
+    assert_eq!(decoded("{a: ~, b: 1}"), Ok(BTreeMap::from([("a".to_owned(), None), ("b".to_owned(), Some(1))])));
+}
+
+#[test]
+fn what_looks_like_a_list_in_quotes_is_told_to_be_text() {
+    let told = problems("{path: a, list: '[a, b]'}");
+    assert_eq!(told, ["t:1:17: a.list: expected a list, found the text \"[a, b]\"; take the quotes away"]);
 }
 
 #[test]
@@ -238,6 +244,6 @@ fn what_may_be_parsed_may_be_decoded_on_a_small_stack() {
         #[expect(dead_code, reason = "only its depth matters")]
         a: Option<Box<Endless>>,
     }
-    let text = format!("{}~{}", "{a: ".repeat(127), "}".repeat(127));
+    let text = format!("{}{{}}{}", "{a: ".repeat(127), "}".repeat(127));
     assert!(decoded::<Endless>(&text).is_ok());
 }

@@ -206,7 +206,8 @@ fn included_files_add_to_the_sections() {
         ],
     );
     let (config, problems) = load(&folder);
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("main.yaml:1:41: warning: include[2]: no file fits this pattern"), "{problems:?}");
     let config = config.unwrap();
     assert_eq!(config.routes.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b", "main"]);
     assert_eq!((config.listeners.len(), config.upstreams.len()), (2, 1));
@@ -263,7 +264,7 @@ fn what_cannot_be_included_is_told_at_its_pattern() {
     for (at, words) in [
         (0, "bad.yml:2:"),
         (1, "empty.yml:1:1: warning: this included file is empty"),
-        (2, "main.yaml:1:11: include[0]: cannot read no.yaml: No such file or directory"),
+        (2, "main.yaml:1:11: include[0]: cannot read no.yaml: there is no such file"),
         (3, "main.yaml:1:20: include[1]: main.yaml is the file that includes"),
         (4, "main.yaml:1:30: include[2]: `a[` is no pattern"),
         (5, "main.yaml:1:36: include[3]: a file's path is empty"),
@@ -271,6 +272,13 @@ fn what_cannot_be_included_is_told_at_its_pattern() {
         // The first line of a text without any line is its end.
         assert!(problems[at].starts_with(words) || at == 0 && problems[0].starts_with("bad.yml:1:"), "{problems:#?}");
     }
+}
+
+#[test]
+fn a_tab_in_an_included_file_is_told_there() {
+    let folder = folder("[a.yaml]", &[("a.yaml", "routes:\n  b:\n\tpath: /x\n")]);
+    let (_, problems) = load(&folder);
+    assert_eq!(problems, ["a.yaml:3:1: a tab stands where YAML takes spaces only; indent with spaces"]);
 }
 
 #[test]
@@ -285,8 +293,8 @@ fn a_part_that_could_not_be_read_is_not_told_to_be_missing() {
 #[test]
 fn a_file_that_cannot_be_read_is_one_problem_without_a_place() {
     let problems = Config::load(Path::new("/no/such.yaml")).expect_err("no such file").problems;
-    assert_eq!(told(&problems), ["cannot read /no/such.yaml: No such file or directory"]);
-    assert!(told(&Config::load(Path::new("/")).expect_err("a folder").problems)[0].contains("Is a directory"));
+    assert_eq!(told(&problems), ["cannot read /no/such.yaml: there is no such file"]);
+    assert!(told(&Config::load(Path::new("/")).expect_err("a folder").problems)[0].contains("it is a folder"));
 }
 
 /// A whole file with a few characters or lines changed.

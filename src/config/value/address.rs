@@ -9,6 +9,7 @@ use http::uri::Authority;
 use ipnet::IpNet;
 
 use super::super::problem::shortened;
+use super::super::suggest::did_you_mean;
 
 /// Where a listener accepts: a socket address or a Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,10 +167,15 @@ impl FromStr for HostPolicy {
             _ if text.eq_ignore_ascii_case("client") || text.eq_ignore_ascii_case("endpoint") => {
                 Err(format!("`{shown}` must be written in small letters; {allowed}"))
             }
-            _ => match text.parse::<Authority>() {
-                Ok(authority) if !text.contains('@') && !authority.host().is_empty() => {
-                    Ok(Self::Literal(text.to_owned()))
-                }
+            _ if text.starts_with('$') => {
+                Err(format!("`{shown}` is no host; for a variable of the environment write `${{NAME}}`; {allowed}"))
+            }
+            _ => match (near_word(text), text.parse::<Authority>()) {
+                (Some(near), _) => Err(format!(
+                    "unknown word `{shown}`; did you mean `{near}`? {allowed}; for a host of that name write its port \
+                     too, `{shown}:80`"
+                )),
+                (None, Ok(authority)) if is_host(&authority) => Ok(Self::Literal(text.to_owned())),
                 _ => Err(format!("`{shown}` is no host; {allowed}")),
             },
         }
@@ -353,6 +359,20 @@ fn split(text: &str) -> Split<'_> {
     }
 }
 
+/// The word that a text was meant to be. What has a dot or a port is a host.
+fn near_word(text: &str) -> Option<&'static str> {
+    if text.contains(['.', ':']) { None } else { did_you_mean(text, ["client", "endpoint"]) }
+}
+
+/// Whether this is a name or an address, and perhaps a port. The grammar of URLs allows more in a host than any has.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let has_user = authority.as_str().contains('@');
+    let port_is_good = authority.as_str() == host || authority.port_u16().is_some_and(|port| port > 0);
+    !has_user && port_is_good && (is_address || host_name(host.strip_suffix('.').unwrap_or(host)).is_ok())
+}
+
 fn bad_port(port: &str) -> String {
     format!("`{}` is no port that can be used; a port is a number from 1 to 65535", shortened(port, 20))
 }
@@ -435,9 +455,14 @@ mod tests {
         assert_eq!("client".parse(), Ok(HostPolicy::Client));
         assert_eq!("endpoint".parse(), Ok(HostPolicy::Endpoint));
         assert_eq!("users.internal:8080".parse(), Ok(HostPolicy::Literal("users.internal:8080".into())));
-        for text in ["", "Client", "a b", "u@h", "a/b", "http://x", "a:b:c", "é"] {
+        for text in ["", "Client", "a b", "u@h", "a/b", "http://x", "a:b:c", "é", "a$b", "a~b", "a:0", "a:"] {
             refused::<HostPolicy>(text);
         }
+        for text in ["[::1]:80", "[::1]", "127.0.0.1", "clients:80", "app", "a.b.", "a_b"] {
+            assert_eq!(text.parse(), Ok(HostPolicy::Literal(text.into())));
+        }
+        assert!(refused::<HostPolicy>("endpont").contains("did you mean `endpoint`?"));
+        assert!(refused::<HostPolicy>("$HOST").contains("write `${NAME}`"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::super::decode::by_shape;
-use super::super::problem::shortened;
+use super::super::problem::{plain_words, shortened};
 
 /// A text, or where to read it: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`. `Debug` shows no text.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,9 +78,9 @@ impl SecretText {
 
 fn read(path: &Path) -> Result<String, String> {
     let cannot = |why: &dyn fmt::Display| format!("cannot read the secret {}: {why}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| cannot(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| cannot(&plain_words(&error)))?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| cannot(&plain_words(&error)))?;
     if bytes.len() as u64 > LARGEST {
         return Err(cannot(&"it is larger than 64 KiB"));
     }
@@ -239,7 +239,7 @@ mod tests {
         assert!(SecretText::File(path.clone()).resolve().unwrap_err().contains("larger than 64 KiB"));
         std::fs::write(&path, [0xff]).unwrap();
         assert!(SecretText::File(path).resolve().unwrap_err().contains("not UTF-8"));
-        assert!(SecretText::File(folder.path().join("no")).resolve().unwrap_err().contains("cannot read the secret"));
+        assert!(SecretText::File(folder.path().join("no")).resolve().unwrap_err().ends_with(": there is no such file"));
     }
 
     #[test]

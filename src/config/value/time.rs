@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::problem::shortened;
 
-/// A duration with units, never zero and at most 365 days: `5s`, `250ms`, `1m30s`. Units are `us`, `ms`, `s`, `m`
-/// (minutes), `h` and `d`.
+/// A duration with units, never zero and at most 365 days: `5s`, `250ms`, `1m30s`. Units are `d`, `h`, `m`
+/// (minutes), `s`, `ms` and `us`, in this order and each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(pub Duration);
 
@@ -17,13 +17,15 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        check(text)?;
         let shown = shortened(text, 40);
+        if !is_nothing(text) {
+            check(text)?;
+        }
         let too_long = || format!("`{shown}` is longer than 365 days, the most that is allowed");
-        let duration = humantime::parse_duration(text).map_err(|_| too_long())?;
-        if duration.is_zero() {
+        if is_nothing(text) {
             return Err(format!("`{shown}` is no time at all; a duration must be longer than zero, such as `5s`"));
         }
+        let duration = humantime::parse_duration(text).map_err(|_| too_long())?;
         if duration > LONGEST {
             return Err(too_long());
         }
@@ -31,12 +33,21 @@ impl FromStr for Period {
     }
 }
 
-const UNITS: [&str; 6] = ["us", "ms", "s", "m", "h", "d"];
+/// From large to small.
+const UNITS: [&str; 6] = ["d", "h", "m", "s", "ms", "us"];
+
+/// Whether `text` is a zero, with units or without.
+fn is_nothing(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_zero = |text: &str| text.bytes().all(|byte| byte == b'0' || byte.is_ascii_alphabetic());
+    text.starts_with('0') && is_zero(text) && (digits == text || check(text).is_ok())
+}
 
 /// That `text` is made of whole numbers, each with a unit.
 fn check(text: &str) -> Result<(), String> {
     let shown = shortened(text, 40);
     let mut rest = text;
+    let mut allowed = &UNITS[..];
     if rest.is_empty() {
         return Err("a duration is empty; write a number with its unit, such as `5s` or `250ms`".into());
     }
@@ -68,6 +79,12 @@ fn check(text: &str) -> Result<(), String> {
                 "`{unit}` in `{shown}` is no unit; allowed: `us`, `ms`, `s`, `m`, `h`, `d`, such as `5s` or `1m30s`"
             ));
         }
+        let Some(at) = allowed.iter().position(|known| *known == unit) else {
+            return Err(format!(
+                "`{unit}` in `{shown}` comes too late; units go from large to small, each once, such as `1h30m` or `1m30s`"
+            ));
+        };
+        allowed = &allowed[at + 1..];
         rest = next;
     }
     Ok(())
@@ -75,8 +92,8 @@ fn check(text: &str) -> Result<(), String> {
 
 text_type!(Period, "a duration such as `5s` or `250ms`", {
     "type": "string",
-    "pattern": "^([0-9]+(us|ms|s|m|h|d))+$",
-    "description": "A duration with its unit: `5s`, `250ms`, `1m30s`. Units: us, ms, s, m, h, d.",
+    "pattern": "^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$",
+    "description": "A duration with its unit: `5s`, `250ms`, `1m30s`. Units: d, h, m, s, ms, us.",
     "examples": ["5s", "250ms", "1m30s"],
 });
 
@@ -106,6 +123,9 @@ impl FromStr for Limit {
         match text {
             "off" => Ok(Self::Off),
             _ if text.eq_ignore_ascii_case("off") => Err(format!("`{text}` must be written in small letters: `off`")),
+            _ if is_nothing(text) => {
+                Err(format!("`{}` is no time at all; for no limit write `off`", shortened(text, 40)))
+            }
             _ => match text.parse::<Period>() {
                 Ok(Period(duration)) => Ok(Self::After(duration)),
                 Err(why) => Err(format!("{why}; or `off` for no limit")),
@@ -116,7 +136,7 @@ impl FromStr for Limit {
 
 text_type!(Limit, "a duration such as `5s`, or `off`", {
     "type": "string",
-    "pattern": "^(off|([0-9]+(us|ms|s|m|h|d))+)$",
+    "pattern": "^(off|(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?)$",
     "description": "A duration with its unit (`5s`, `250ms`, `1m30s`), or `off` for no limit.",
     "examples": ["5s", "250ms", "off"],
 });
@@ -138,6 +158,14 @@ mod tests {
         assert_eq!(period("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(period("10us"), Ok(Duration::from_micros(10)));
         assert_eq!(period("1d2h"), Ok(Duration::from_secs(26 * 3600)));
+        assert_eq!(period("1d2h3m4s5ms6us"), Ok(Duration::from_micros(93_784_005_006)));
+    }
+
+    #[test]
+    fn units_go_from_large_to_small_each_once() {
+        for text in ["1s1h", "1s1s", "30s1m", "1ms1s", "1h1d", "1m1h1s"] {
+            assert!(period(text).unwrap_err().contains("from large to small, each once"), "{text}");
+        }
     }
 
     #[test]
@@ -162,6 +190,8 @@ mod tests {
             ("", "is empty"),
             ("0s", "longer than zero"),
             ("0m0s", "longer than zero"),
+            ("0", "longer than zero"),
+            ("0x", "is no unit"),
             ("1.5s", "has a fraction"),
             ("5 s", "holds a space"),
             ("-5s", "is no duration"),
@@ -179,6 +209,12 @@ mod tests {
         assert!("Off".parse::<Limit>().unwrap_err().contains("in small letters"));
         assert_eq!("off".parse(), Ok(Limit::Off));
         assert_eq!("5s".parse(), Ok(Limit::After(Duration::from_secs(5))));
+        for text in ["0", "0s", "0m0s", "00"] {
+            assert!(
+                text.parse::<Limit>().unwrap_err().ends_with("is no time at all; for no limit write `off`"),
+                "{text}"
+            );
+        }
         assert!("5".parse::<Limit>().unwrap_err().ends_with("; or `off` for no limit"));
     }
 

@@ -1,5 +1,7 @@
 //! serde's view of a tree.
 
+use std::path::Path;
+
 use serde::de::{Deserializer, Expected, Visitor};
 
 use super::super::node::{Node, Scalar, Value};
@@ -7,7 +9,7 @@ use super::super::problem::shortened;
 use super::children::{Choice, Entries, List};
 use super::error::{At, Error, Result, WHOLE_NUMBER, What, list_of, plain_words};
 use super::scalar::{Plain, describe, kind};
-use super::{BY_SHAPE, RAW_NODE, Spoilt, is_bracketed};
+use super::{BY_SHAPE, PATH, RAW_NODE, Spoilt, is_bracketed};
 
 /// A node, in one round of decoding.
 #[derive(Clone, Copy)]
@@ -60,6 +62,12 @@ impl<'a> De<'a> {
             Some(scalar) => Ok(&scalar.text),
             None => self.expected(&plain_words(expected)),
         }
+    }
+
+    fn path(&self, expected: &dyn Expected) -> Result<String> {
+        let text = self.text(expected)?;
+        let folder = Path::new(&*self.node.place.file).parent().filter(|_| !text.is_empty());
+        Ok(folder.map_or_else(|| text.to_owned(), |folder| folder.join(text).to_string_lossy().into_owned()))
     }
 
     /// The text of something that is no text and so stands without quotes.
@@ -256,6 +264,10 @@ impl<'a> Deserializer<'a> for De<'a> {
     fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         let result = match (name, &self.node.value) {
             (RAW_NODE, _) => visitor.visit_u32(self.node.id),
+            (PATH, _) => {
+                let path = self.path(&visitor)?;
+                visitor.visit_string(path)
+            }
             (BY_SHAPE, Value::List(_)) => return self.list(visitor),
             (BY_SHAPE, Value::Map(_)) => return self.map(visitor, Keys::Own),
             (BY_SHAPE, Value::Scalar(_)) => {

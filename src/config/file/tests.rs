@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::process::AccessLog;
 use super::super::route::{Condition, Destination, To};
-use super::super::value::{AccessFormat, AccessTarget, HostPolicy, Limit, Network};
+use super::super::value::{AccessFormat, AccessTarget, HostPolicy, Limit, Network, Resolved, SecretText};
 use super::*;
 
 const WHOLE: &str = r#"
@@ -271,6 +271,24 @@ fn what_cannot_be_included_is_told_at_its_pattern() {
     ] {
         // The first line of a text without any line is its end.
         assert!(problems[at].starts_with(words) || at == 0 && problems[0].starts_with("bad.yml:1:"), "{problems:#?}");
+    }
+}
+
+#[test]
+fn a_relative_secret_starts_in_the_folder_of_the_file_that_names_it() {
+    let route = |name: &str, path: &str| {
+        format!("routes: {{{name}: {{path: /{name}, respond: {{headers: {{x-key: {{file: {path}}}}}}}}}}}\n")
+    };
+    let folder = folder("[routes.d/a.yaml]", &[("routes.d/a.yaml", &route("a", "key")), ("routes.d/key", "k\n")]);
+    let (config, problems) = load(&folder);
+    assert_eq!(problems, Vec::<String>::new());
+    let respond = config.unwrap().routes["a"].respond.clone().unwrap();
+    assert_eq!(respond.headers["x-key"].resolve(), Ok(Resolved::Secret("k".into())));
+    for (path, wanted) in [("key", "etc/key"), ("/etc/key", "/etc/key"), ("../key", "etc/../key")] {
+        let listeners = "listeners: {web: {address: '127.0.0.1:1'}}\n";
+        let (config, _) = Config::parse_with(&(listeners.to_owned() + &route("a", path)), "etc/t.yaml", &env).unwrap();
+        let respond = config.routes["a"].respond.clone().unwrap();
+        assert_eq!(respond.headers["x-key"], SecretText::File(wanted.into()));
     }
 }
 

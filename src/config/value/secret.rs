@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::super::decode::by_shape;
+use super::super::decode::{PATH, by_shape};
 use super::super::problem::{plain_words, shortened};
 
 /// A text, or where to read it: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`. `Debug` shows no text.
@@ -19,7 +19,7 @@ use super::super::problem::{plain_words, shortened};
 pub enum SecretText {
     /// As it stands in the file; it may hold templates.
     Literal(String),
-    /// The content of a file; a relative path starts in the folder that the door was started in.
+    /// The content of a file. As it is read from a configuration file, a relative path starts in that file's folder.
     File(PathBuf),
     /// The value of a variable of the environment.
     Env(String),
@@ -118,7 +118,7 @@ impl fmt::Debug for Resolved {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whence {
-    file: Option<String>,
+    file: Option<FilePath>,
     env: Option<String>,
     credential: Option<String>,
 }
@@ -126,7 +126,7 @@ struct Whence {
 impl Whence {
     fn secret(self) -> Result<SecretText, String> {
         match self {
-            Self { file: Some(path), env: None, credential: None } => match path.as_str() {
+            Self { file: Some(FilePath(path)), env: None, credential: None } => match path.as_str() {
                 "" => Err("`file` needs a path, such as `{file: /etc/onedoor/key}`".into()),
                 _ if path.contains('\0') => Err("a path cannot hold a NUL character".into()),
                 _ => Ok(SecretText::File(path.into())),
@@ -153,6 +153,33 @@ impl Whence {
                 Err("expected exactly one of `file`, `env` and `credential`, such as `{file: /etc/onedoor/key}`".into())
             }
         }
+    }
+}
+
+/// A path that starts in the folder of the file that names it.
+struct FilePath(String);
+
+impl<'de> Deserialize<'de> for FilePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = FilePath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file's path")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<FilePath, E> {
+                Ok(FilePath(text.to_owned()))
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<FilePath, D::Error> {
+                deserializer.deserialize_str(self)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(PATH, Text)
     }
 }
 
@@ -196,7 +223,7 @@ impl JsonSchema for SecretText {
         };
         json_schema!({"anyOf": [
             {"type": "string"},
-            only("file", "A file that holds the text; one line break at its end is cut."),
+            only("file", "A file that holds the text; a relative path starts in the folder of this file. One line break at its end is cut."),
             only("env", "A variable of the environment that holds the text."),
             only("credential", "A file of this name in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=)."),
         ]})

@@ -71,11 +71,9 @@ async fn whole(
 }
 
 /// Everything that there is to say of a file that could not be read.
-fn broken(refused: Refused, registry: &Registry) -> Vec<Problem> {
-    let folder = refused.rest.as_ref().and_then(|rest| log_folder(&rest.config));
-    let mut problems = snapshot::every_problem_and_warning(refused, registry);
-    problems.extend(folder);
-    problems
+fn broken(mut refused: Refused, registry: &Registry) -> Vec<Problem> {
+    refused.problems.extend(refused.rest.as_ref().and_then(|rest| log_folder(&rest.config)));
+    snapshot::every_problem_and_warning(refused, registry)
 }
 
 /// That the access log's folder is none, which a start would fail on. Only asked of the machine that is to serve:
@@ -288,6 +286,10 @@ mod tests {
     fn a_broken_path_is_told_without_what_follows_from_it() {
         for route in [
             "path: '/{id', to: a, rewrite: '/{id}'",
+            "path: [/x, [], y], to: a, rewrite: /y",
+            "path: /x, too: a, strip: true",
+            "path: /x, frobnicate: a, strip: true",
+            "path: /x, to: a, include: x",
             "path: '/{id', redirect: {to: '/{id}'}",
             "path: '/{id', to: a, filters: {headers: {request: {set: {x: '{path.id}'}}}}",
         ] {
@@ -295,6 +297,27 @@ mod tests {
                 said(&file(&format!("  x: {{{route}}}\n  y: {{path: /y, to: a}}\n  z: {{path: /z, to: b}}"), ""));
             assert_eq!(said.len(), 1, "{route}: {said:#?}");
         }
+    }
+
+    #[test]
+    fn a_gap_hides_no_other_mistake() {
+        for route in [
+            "path: x",
+            "path: /x, timeout: 5",
+            "path: '/{id', to: a, timeout: 0",
+            "path: /x/, timeout: 5, strip: true, respond: {}",
+        ] {
+            let said =
+                said(&file(&format!("  x: {{{route}}}\n  y: {{path: /y, to: a}}\n  z: {{path: /z, to: b}}"), ""));
+            assert_eq!(said.len(), 2, "{route}: {said:#?}");
+        }
+    }
+
+    #[test]
+    fn what_an_included_file_may_hold_is_not_told_to_be_missing() {
+        let include = "include: [/nowhere.yaml]\ntests: [{get: /x, expect: {route: q, to: q}}]";
+        let said = said(&file("  x: {path: /x, to: c}\n  y: {path: /y, to: a}", include));
+        assert_eq!(said.len(), 1, "{said:#?}");
     }
 
     #[test]

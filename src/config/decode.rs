@@ -76,7 +76,9 @@ pub(super) fn decode_partly<T: DeserializeOwned>(
             }
         }
     };
-    Decoded { value, whole: rounds.told == 0 && !node.holds_unset(), without: rounds.without() }
+    let whole = rounds.told == 0 && !node.holds_unset();
+    let without = if whole { BTreeSet::new() } else { rounds.without() };
+    Decoded { value, whole, without }
 }
 
 /// Asks for a value in whatever shape it has: a scalar comes as text (`visit_str`) however it is spelt, a list as

@@ -79,6 +79,9 @@ pub fn schema(filters: BTreeMap<String, Schema>) -> Json {
             all.entry(name).or_insert(definition);
         }
     }
+    if let Some(Json::Object(all)) = document.get_mut("$defs") {
+        all.values_mut().for_each(refuse_nothing);
+    }
     take_variables(&mut document);
     if let Some(Json::Object(all)) = document.get_mut("$defs") {
         all.insert(
@@ -91,6 +94,35 @@ pub fn schema(filters: BTreeMap<String, Schema>) -> Json {
         );
     }
     document
+}
+
+/// Takes `null` from the values of the language's keys: a key that may be absent is not one with nothing behind it.
+fn refuse_nothing(schema: &mut Json) {
+    let Some(object) = schema.as_object_mut() else { return };
+    for (key, value) in object.iter_mut() {
+        match (key.as_str(), value) {
+            ("properties", Json::Object(all)) => all.values_mut().for_each(|value| {
+                take_null(value);
+                refuse_nothing(value);
+            }),
+            ("anyOf" | "oneOf" | "allOf", Json::Array(all)) => all.iter_mut().for_each(refuse_nothing),
+            ("items" | "additionalProperties", one) => refuse_nothing(one),
+            _ => {}
+        }
+    }
+}
+
+fn take_null(value: &mut Json) {
+    let Some(object) = value.as_object_mut() else { return };
+    if object.get("default").is_some_and(Json::is_null) {
+        object.remove("default");
+    }
+    if let Some(Json::Array(kinds)) = object.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+    }
+    if let Some(Json::Array(choices)) = object.get_mut("anyOf") {
+        choices.retain(|choice| choice["type"] != "null");
+    }
 }
 
 /// Lets every value that is not any text, such as a number or a word, be a text with variables of the environment too:
@@ -256,6 +288,7 @@ mod tests {
     #[test]
     fn a_variable_may_stand_for_every_value() {
         let validator = validator();
+        assert!(validator.is_valid(&with("defaults:\ntests: [{get: /, expect: {headers: {a: ~}}}]")));
         for more in [
             "upstreams: {u: {endpoints: [{address: \"${A}:1\", weight: \"${W}\"}, \"${B:-127.0.0.1:2}\"]}}",
             "process: {threads: \"${T:-auto}\", drain: \"${D}s\"}",
@@ -278,6 +311,9 @@ mod tests {
             "process: {drains: 5s}",
             "log: {level: loud}",
             "log: {level: \"$L\"}",
+            "defaults: {timeout: }",
+            "defaults: {filters: {ip: {allow: }}}",
+            "tests: [{get: /, expect: {path: }}]",
             "defaults: {filters: {cros: off}}",
             "defaults: {filters: {ip: {on_error: opened}}}",
         ] {

@@ -1,5 +1,6 @@
 //! The files as they were read, for whoever finds something wrong later and must say where.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::node::{Node, Scalar, Step, Value};
@@ -60,16 +61,20 @@ impl Source {
         Problem::warning(self.place(path).cloned(), self.render(path), message)
     }
 
-    /// Whether a text stands there with a variable that could not be replaced, which is told already.
-    pub(crate) fn is_unset(&self, place: &Place) -> bool {
-        fn is_there(node: &Node, place: &Place) -> bool {
+    /// Where texts stand that must not be read, such as those with a variable that is missing: of each a problem is
+    /// told already.
+    pub(crate) fn unset(&self) -> BTreeSet<&Place> {
+        fn add<'a>(node: &'a Node, places: &mut BTreeSet<&'a Place>) {
             match &node.value {
-                Value::Scalar(scalar) => scalar.unset && node.place == *place,
-                Value::List(items) => items.iter().any(|item| is_there(item, place)),
-                Value::Map(map) => map.entries().iter().any(|entry| is_there(&entry.value, place)),
+                Value::Scalar(scalar) if scalar.unset => drop(places.insert(&node.place)),
+                Value::Scalar(_) => {}
+                Value::List(items) => items.iter().for_each(|item| add(item, places)),
+                Value::Map(map) => map.entries().iter().for_each(|entry| add(&entry.value, places)),
             }
         }
-        is_there(&self.root, place)
+        let mut places = BTreeSet::new();
+        add(&self.root, &mut places);
+        places
     }
 
     fn walk(&self, path: &[&str]) -> (Vec<Step<'_>>, &Node) {

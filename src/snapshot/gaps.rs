@@ -7,21 +7,25 @@ use crate::config::{Name, Problem, Route, Source};
 use crate::filter::{Chain, Registry};
 use crate::route::Pattern;
 
-/// The keys of a route that could not be read, so that nothing can be said of what depends on them.
+/// What of a route could not be read, so that nothing can be said of what depends on it.
 pub(super) struct Gaps<'a> {
+    /// Keys of which something was left out.
     keys: BTreeSet<&'a str>,
+    /// What stands there as its path is none.
+    bad_path: bool,
     name: &'a Name,
     source: &'a Source,
 }
 
-/// Exactly one of these a route has.
-const ACTIONS: [&str; 3] = ["to", "redirect", "respond"];
+/// The keys that say which requests, and how they go on. Any other that was left out may have been what the route does.
+const NO_ACTIONS: [&str; 9] =
+    ["path", "hosts", "methods", "headers", "query", "strip", "rewrite", "timeout", "filters"];
 
 impl<'a> Gaps<'a> {
-    /// Those of a route that was read as a whole: its path may be no path.
+    /// Those of a route that was read as a whole.
     pub(super) fn of(name: &'a Name, route: &Route, source: &'a Source) -> Self {
-        let is_path = route.path.iter().all(|path| Pattern::parse(path).is_ok());
-        Self { keys: (!is_path).then_some("path").into_iter().collect(), name, source }
+        let bad_path = !route.path.iter().all(|path| Pattern::parse(path).is_ok());
+        Self { keys: BTreeSet::new(), bad_path, name, source }
     }
 
     /// The same, and these keys were left out.
@@ -54,12 +58,16 @@ impl<'a> Gaps<'a> {
     }
 
     fn has_no_path(&self) -> bool {
-        self.keys.contains("path")
+        self.bad_path || self.keys.contains("path")
+    }
+
+    fn has_no_action(&self) -> bool {
+        self.keys.iter().any(|key| !NO_ACTIONS.contains(key))
     }
 
     /// Drops what need not be wrong once the gaps are mended.
     pub(super) fn drop_consequences(&self, problems: &mut Vec<Problem>) {
-        if !self.keys.is_empty() {
+        if self.bad_path || !self.keys.is_empty() {
             problems.retain(|problem| !self.explain(problem));
         }
     }
@@ -70,12 +78,10 @@ impl<'a> Gaps<'a> {
         let Some(below) = below else { return false };
         let key = below.split(['.', '[']).next().unwrap_or_default();
         match key {
-            // The route as a whole.
-            "" => true,
-            "strip" if ACTIONS.iter().any(|action| self.keys.contains(action)) => true,
-            "rewrite" if self.has_no_path() || ACTIONS.iter().any(|action| self.keys.contains(action)) => true,
+            // The route as a whole: that it does nothing.
+            "" | "strip" => self.has_no_action(),
+            "rewrite" if self.has_no_path() || self.has_no_action() => true,
             "redirect" if self.has_no_path() && below == "redirect.to" => true,
-            "path" => false,
             // What was left out of a list moved the others.
             _ => self.keys.contains(key) && self.is_list(key),
         }

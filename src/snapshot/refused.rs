@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::gaps::Gaps;
 use super::route::Filters;
 use super::{actions, in_order, matchers, refuse_one_address, tests, upstreams};
-use crate::config::{Config, Name, Node, Problem, Refused, Rest, Route};
+use crate::config::{Config, Name, Node, Problem, Refused, Rest};
 use crate::filter::Registry;
 
 /// Everything that is wrong with a file that was refused: what it was refused for, and what
@@ -36,6 +36,7 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
     let Rest { config, incomplete, whole, has_defaults } = rest;
     let mut all = config.clone();
     all.routes.extend(incomplete.iter().map(|(name, part)| (name.clone(), part.route.clone())));
+    let mut alone = config.clone();
     let mut problems = Vec::new();
     let upstreams = upstreams::compile(&all, None, &mut problems);
     let mut filters = Filters::new(&all, registry, None, &mut problems);
@@ -44,7 +45,9 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
         let mut gaps = Gaps::of(name, route, &all.source);
         if let Some(part) = incomplete.get(name) {
             gaps = gaps.and(&part.without);
-            conditions(name, route, &config, &mut found);
+            // The others don't count: a route that lacks something claims more than it will.
+            alone.routes = [(name.clone(), route.clone())].into();
+            matchers::compile(&alone, &mut found);
         }
         gaps.chain(route, &mut filters, registry, &mut found);
         actions::compile(name, route, &all, &upstreams, &mut found);
@@ -52,27 +55,23 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
         problems.append(&mut found);
     }
     filters.check_broken_routes(&mut problems);
-    // A route that lacks something claims more than it will.
     matchers::compile(&config, &mut problems);
     refuse_one_address(&config, &mut problems);
     if whole {
         tests::compile(&config, &mut problems);
         problems.extend(unused(&all, &config));
     }
+    let unset = all.source.unset();
     problems.retain(|problem| {
         let of_route = problem.path.starts_with("routes.");
         // What a route names may stand in a file that could not be read.
-        let names = of_route && (problem.path.ends_with(".to") || problem.path.ends_with(".upstream"));
+        let path = problem.path.as_str();
+        let names =
+            of_route && (path.ends_with(".upstream") || path.ends_with(".to")) && !path.ends_with(".redirect.to");
         let is_known = (whole || !names) && (has_defaults || problem.is_error() || !of_route);
-        is_known && !problem.place.as_ref().is_some_and(|place| all.source.is_unset(place))
+        is_known && !problem.place.as_ref().is_some_and(|place| unset.contains(place))
     });
     problems
-}
-
-/// What is wrong with the conditions of one route, whatever the others are.
-fn conditions(name: &Name, route: &Route, config: &Config, problems: &mut Vec<Problem>) {
-    let alone = Config { routes: [(name.clone(), route.clone())].into(), ..config.clone() };
-    matchers::compile(&alone, problems);
 }
 
 /// The upstreams that nothing uses, and that no route names that could not be read.

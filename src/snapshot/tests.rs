@@ -27,7 +27,7 @@ fn is_there(config: &Config, section: &str, name: &Name) -> bool {
     config.source.root().get(section).is_some_and(|section| section.get(name.as_ref()).is_some())
 }
 
-fn unknown<'a>(what: &str, name: &Name, known: &mut dyn Iterator<Item = &'a Name>) -> String {
+fn unknown(what: &str, name: &Name, known: &mut dyn Iterator<Item = &Name>) -> String {
     let hint = did_you_mean(name.as_ref(), known.map(Name::as_ref));
     let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("there is no {what} `{name}`{hint}")

@@ -186,7 +186,8 @@ mod tests {
 
     fn file(routes: &str, more: &str) -> String {
         format!(
-            "listeners: {{web: {{address: '127.0.0.1:0'}}}}\nupstreams:\n  a: {{endpoints: [127.0.0.1:1]}}\n  b: {{endpoints: [127.0.0.1:2]}}\nroutes:\n{routes}\n{more}"
+            "listeners: {{web: {{address: '127.0.0.1:0'}}}}\nupstreams:\n  a: {{endpoints: [127.0.0.1:1]}}\n  \
+             b: {{endpoints: [127.0.0.1:2]}}\nroutes:\n{routes}\n{more}"
         )
     }
 
@@ -276,7 +277,15 @@ mod tests {
     #[test]
     fn what_else_is_wrong_with_a_route_is_told_in_the_same_run() {
         let said = said(&file(
-            "  x:\n    path: x\n    hosts: ['a b']\n    methods: [\"G@T\"]\n    timeout: 5\n    to: nobody\n    headers: {a: [], b: {regex: '('}}\n    filters: {ip: {}}\n  y: {path: /y, to: [{upstream: a, weight: 1}, {upstream: b, weight: 1}]}",
+            r"  x:
+    path: x
+    hosts: ['a b']
+    methods: ['G@T']
+    timeout: 5
+    to: nobody
+    headers: {a: [], b: {regex: '('}}
+    filters: {ip: {}}
+  y: {path: /y, to: [{upstream: a, weight: 1}, {upstream: b, weight: 1}]}",
             "",
         ));
         assert_eq!(lines(&said), ["7", "8", "9", "10", "11", "12", "12", "13"], "{said:#?}");

@@ -3,8 +3,8 @@
 //! **What is expected decides how a scalar is read.** Where text is expected, a plain `200`, `no` or `1.5` is that
 //! text, so that nobody's country becomes a truth value ("the Norway problem"). Where a number or a truth value is
 //! expected, quoted text is none. `null`, `~` and an empty place are nothing, which is a problem behind each key of the
-//! language: `hosts:` with every line below commented out must not become a route for all hosts. Only where a type says nothing (`deserialize_any`, thus `untagged` and `flatten`) does the
-//! spelling decide, as YAML 1.2 has it.
+//! language: `hosts:` with every line below commented out must not become a route for all hosts. Only where a type says
+//! nothing (`deserialize_any`, thus `untagged` and `flatten`) does the spelling decide, as YAML 1.2 has it.
 //!
 //! **All problems at once**, although serde stops at the first: [`decode`] notes the problem, marks the node as spoilt
 //! and starts again, leaving spoilt nodes out, until nothing new is found. So is a text left out that holds a variable

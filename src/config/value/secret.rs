@@ -223,7 +223,7 @@ impl JsonSchema for SecretText {
         };
         json_schema!({"anyOf": [
             {"type": "string"},
-            only("file", "A file that holds the text; a relative path starts in the folder of this file. One line break at its end is cut."),
+            only("file", "A file that holds the text, without a line break at its end; relative to this file's folder."),
             only("env", "A variable of the environment that holds the text."),
             only("credential", "A file of this name in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=)."),
         ]})

@@ -81,7 +81,7 @@ fn check(text: &str) -> Result<(), String> {
         }
         let Some(at) = allowed.iter().position(|known| *known == unit) else {
             return Err(format!(
-                "`{unit}` in `{shown}` comes too late; units go from large to small, each once, such as `1h30m` or `1m30s`"
+                "`{unit}` in `{shown}` comes too late; units go from large to small, each once, such as `1m30s`"
             ));
         };
         allowed = &allowed[at + 1..];

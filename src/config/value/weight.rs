@@ -52,7 +52,8 @@ impl JsonSchema for Weight {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "minimum": 0, "maximum": Self::MOST, "description": "A share of the requests."})
+        let description = "A share of the requests beside the others' shares.";
+        json_schema!({"type": "integer", "minimum": 0, "maximum": Self::MOST, "description": description})
     }
 }
 

@@ -47,8 +47,9 @@ pub use schema::schema;
 pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
-pub use upstream::{Endpoint, Upstream, UpstreamTimeouts};
+pub use upstream::{ClientCert, Endpoint, Tls, Upstream, UpstreamTimeouts};
 pub use value::{
-    AccessFormat, AccessTarget, EndpointAddress, HostPolicy, Limit, ListenAddress, LogLevel, Name, Network, OneOrMany,
-    Period, RawNode, Resolved, SecretText, Status, Threads, TrustedPeer, UpstreamUrl, Weight, by_header,
+    AccessFormat, AccessTarget, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name, Network,
+    OneOrMany, Period, Protocol, RawNode, Resolved, SecretText, Status, Threads, TlsName, TrustedPeer, UpstreamUrl,
+    Weight, by_header,
 };

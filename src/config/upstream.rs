@@ -1,5 +1,7 @@
 //! `upstreams`: named groups of endpoints that requests are passed on to.
 
+mod tls;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-use super::value::{EndpointAddress, HostPolicy, Limit, Period, Weight};
+use super::value::{EndpointAddress, HostPolicy, Limit, Period, Protocol, Weight};
+pub use tls::{ClientCert, Tls};
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,6 +29,14 @@ pub struct Upstream {
     /// The `Host` that is sent on: `client` (what the client sent), `endpoint` (its address) or a literal.
     #[serde(default)]
     pub host: HostPolicy,
+    /// The version of HTTP that they are spoken to in: `auto` (what TLS negotiates, HTTP/1.1 without TLS), `http1` or
+    /// `http2` (without TLS by prior knowledge, h2c).
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// TLS to every endpoint: `{}` for names and CAs that the system knows. Left out: in the clear.
+    #[serde(default, deserialize_with = "tls::some")]
+    #[schemars(with = "Tls")]
+    pub tls: Option<Tls>,
 }
 
 /// One address of an upstream: `127.0.0.1:9101`, `users.internal:80`, `unix:/run/users.sock`, or

@@ -41,18 +41,22 @@ macro_rules! text_type {
 
 mod address;
 mod header;
+mod path;
 mod secret;
 mod time;
+mod tls_name;
 mod weight;
 mod word;
 
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
 pub use header::by_header;
 pub(super) use header::{HeaderText, conditions};
+pub use path::FilePath;
 pub use secret::{Resolved, SecretText};
 pub use time::{Limit, Period};
+pub use tls_name::TlsName;
 pub use weight::Weight;
-pub use word::{AccessFormat, AccessTarget, LogLevel, Threads};
+pub use word::{AccessFormat, AccessTarget, LogLevel, Protocol, Threads};
 
 /// Reads text and makes a `T` of it.
 pub(super) fn from_text<'de, D, T>(deserializer: D, expecting: &'static str) -> Result<T, D::Error>

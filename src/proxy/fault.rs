@@ -8,6 +8,7 @@ use crate::filter::{Failure, Reply};
 use crate::head::path::PathProblem;
 use crate::head::strict::HeadProblem;
 use crate::route::Allow;
+use crate::upstream::TlsFault;
 
 /// Why an exchange failed.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub enum ConnectFault {
     Timeout,
     /// No way there, or another failure of the network.
     Unreachable,
+    /// It was reached, and no TLS connection came about.
+    Tls(TlsFault),
 }
 
 /// How an upstream failed after it was connected to.
@@ -112,6 +115,7 @@ impl Fault {
             Fault::Connect(ConnectFault::Refused) => "upstream_refused",
             Fault::Connect(ConnectFault::Timeout) => "upstream_connect_timeout",
             Fault::Connect(ConnectFault::Unreachable) => "upstream_unreachable",
+            Fault::Connect(ConnectFault::Tls(tls)) => tls.cause(),
             Fault::Deadline => "deadline",
             Fault::Upstream(UpstreamFault::ClosedBeforeHead) => "upstream_closed_before_head",
             Fault::Upstream(UpstreamFault::MalformedHead) => "upstream_malformed_head",

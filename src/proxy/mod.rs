@@ -47,6 +47,7 @@ use crate::filter::Reply;
 use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
+use crate::upstream::{classify, only_http1};
 use connection::Connection;
 pub use decide::{Decision, Incoming, head, route, run};
 pub use exchange::{Exchange, Onward, Peer};
@@ -239,11 +240,16 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
         // A try that replays the body counts it anew.
         trip.asked.body_bytes = 0;
         match trip.onward.as_mut().and_then(Onward::next_peer) {
-            Some(peer) => Ok(peer),
+            Some(mut peer) => {
+                if session.is_upgrade_req() {
+                    only_http1(&mut peer);
+                }
+                Ok(peer)
+            }
             None => {
                 trip.fail(Fault::NoEndpoint);
                 Err(Error::explain(ErrorType::HTTPStatus(503), "no endpoint can take a request"))
@@ -475,7 +481,9 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
     };
     let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected);
     let begun = trip.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
+    let tls = if begun { None } else { classify(e) };
     match (e.esource(), e.etype()) {
+        (ErrorSource::Upstream, _) if let Some(tls) = tls => Fault::Connect(ConnectFault::Tls(tls)),
         (ErrorSource::Upstream, etype) if !connected => Fault::Connect(match etype {
             ConnectRefused => ConnectFault::Refused,
             ConnectTimedout => ConnectFault::Timeout,

@@ -122,9 +122,7 @@ mod tests {
 
     #[test]
     fn a_broken_route_hides_no_conflict_of_others() {
-        let said = said(
-            "  a: {path: /x, respond: {}}\n  b: {path: /y/*, respond: {}}\n  c: {path: /x, respond: {}}\n",
-        );
+        let said = said("  a: {path: /x, respond: {}}\n  b: {path: /y/*, respond: {}}\n  c: {path: /x, respond: {}}\n");
         assert_eq!(said.len(), 2, "{said:#?}");
         assert!(said[0].starts_with("t:4:13: routes.b.path: ") && said[0].ends_with("write `/y/`"), "{said:#?}");
         assert!(said[1].starts_with("t:5:13: routes.c.path: `c` and `a` could both claim"), "{said:#?}");

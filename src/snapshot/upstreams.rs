@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Snapshot;
 use crate::config;
 use crate::config::{Config, Destination, Name, Problem, To, UpstreamUrl, did_you_mean};
-use crate::upstream::Upstream;
+use crate::upstream::{Remark, Transport, Upstream};
 
 /// The upstreams that could be made, by name or URL.
 pub(super) struct Upstreams {
@@ -40,6 +41,8 @@ fn of_url(url: &UpstreamUrl) -> config::Upstream {
         endpoints: vec![config::Endpoint { address: url.address.clone(), weight: config::Weight(1) }],
         timeouts: Default::default(),
         host: Default::default(),
+        protocol: Default::default(),
+        tls: url.tls.then(config::Tls::default),
     }
 }
 
@@ -57,14 +60,18 @@ impl Upstreams {
         config: &Config,
         problems: &mut Vec<Problem>,
     ) {
-        let kept = previous
-            .and_then(|snapshot| snapshot.upstream(name))
-            .filter(|upstream| upstream.settings() == settings && upstream.is_literal());
+        let Some(transport) = transport(settings, path, config, problems) else {
+            self.broken.insert(name.into());
+            return;
+        };
+        let kept = previous.and_then(|snapshot| snapshot.upstream(name)).filter(|upstream| {
+            upstream.settings() == settings && upstream.is_literal() && *upstream.transport() == transport
+        });
         if let Some(upstream) = kept {
             self.made.insert(upstream.name().clone(), upstream.clone());
             return;
         }
-        match Upstream::new(name, settings) {
+        match Upstream::new(name, settings, transport) {
             Ok(upstream) => {
                 if upstream.is_drained() {
                     let message = "every weight is 0, so every request for it gets a 503";
@@ -110,6 +117,31 @@ impl Upstreams {
 
     pub(super) fn into_used(self) -> BTreeMap<Arc<str>, Arc<Upstream>> {
         self.made
+    }
+}
+
+/// How the endpoints are spoken to; `None` if that is a problem. Files that settings name are read anew each time.
+fn transport(
+    settings: &config::Upstream,
+    path: &[&str],
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Option<Transport> {
+    // A URL has no keys below it.
+    let below = |remark: &Remark| match path[0] {
+        "upstreams" => [path, &["tls"], remark.at].concat(),
+        _ => path.to_vec(),
+    };
+    match Transport::load(settings, SystemTime::now()) {
+        Ok((transport, warnings)) => {
+            problems
+                .extend(warnings.iter().map(|remark| config.source.warning(&below(remark), remark.message.as_str())));
+            Some(transport)
+        }
+        Err(why) => {
+            problems.extend(why.iter().map(|remark| config.source.problem(&below(remark), remark.message.as_str())));
+            None
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::config;
 use crate::config::EndpointAddress;
 
+use super::Transport;
+
 /// One server of an upstream: its name for people, and a prepared peer for each of its addresses.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -20,6 +22,7 @@ impl Endpoint {
         upstream: &str,
         endpoint: &config::Endpoint,
         timeouts: &config::UpstreamTimeouts,
+        transport: &Transport,
     ) -> Result<Self, String> {
         let name = endpoint.address.to_string();
         let peers = match &endpoint.address {
@@ -39,7 +42,12 @@ impl Endpoint {
         if peers.is_empty() {
             return Err(format!("the name `{name}` has no address"));
         }
-        let peers = peers.into_iter().map(|peer| super::prepare(peer, upstream, timeouts)).collect();
+        let prepared = |peer| {
+            let mut peer = super::prepare(peer, timeouts);
+            transport.prepare(&mut peer, upstream, &endpoint.address, timeouts.idle)?;
+            Ok(peer)
+        };
+        let peers = peers.into_iter().map(prepared).collect::<Result<_, String>>()?;
         Ok(Self { name: name.into(), peers })
     }
 

@@ -5,6 +5,8 @@
 
 mod balance;
 mod endpoint;
+mod tls;
+mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use crate::config;
 use crate::config::{EndpointAddress, HostPolicy};
 pub use balance::RoundRobin;
 pub use endpoint::Endpoint;
+pub use tls::{Remark, TlsFault, classify};
+pub use transport::{Transport, only_http1};
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug)]
@@ -23,20 +27,25 @@ pub struct Upstream {
     endpoints: Vec<Arc<Endpoint>>,
     turns: RoundRobin,
     host: HostPolicy,
+    transport: Transport,
     settings: config::Upstream,
 }
 
 impl Upstream {
-    /// Makes an upstream of its part of the file.
+    /// Makes an upstream of its part of the file, and of what the files hold that are named there.
     ///
     /// # Errors
     /// Each endpoint that can't be used, by its index, and why: a name that doesn't resolve, a socket path that is
-    /// too long. `None` stands for the upstream as a whole.
-    pub fn new(name: &str, settings: &config::Upstream) -> Result<Self, Vec<(Option<usize>, String)>> {
+    /// too long, nothing that TLS could verify. `None` stands for the upstream as a whole.
+    pub fn new(
+        name: &str,
+        settings: &config::Upstream,
+        transport: Transport,
+    ) -> Result<Self, Vec<(Option<usize>, String)>> {
         let mut problems = Vec::new();
         let mut endpoints = Vec::new();
         for (index, endpoint) in settings.endpoints.iter().enumerate() {
-            match Endpoint::new(name, endpoint, &settings.timeouts) {
+            match Endpoint::new(name, endpoint, &settings.timeouts, &transport) {
                 Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
                 Err(problem) => problems.push((Some(index), problem)),
             }
@@ -49,6 +58,7 @@ impl Upstream {
                 endpoints,
                 turns,
                 host: settings.host.clone(),
+                transport,
                 settings: settings.clone(),
             }),
             Ok(_) => Err(problems),
@@ -67,6 +77,11 @@ impl Upstream {
     /// The part of the file that it was made of: an upstream whose part has not changed is kept over a reload.
     pub fn settings(&self) -> &config::Upstream {
         &self.settings
+    }
+
+    /// How its endpoints are spoken to: another one, if files that the settings name have changed.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// Whether all its endpoints are addresses: names may resolve to others by the time of a reload.
@@ -95,9 +110,8 @@ impl Upstream {
     }
 }
 
-/// How a server is reached, with Pingora's open defaults closed: a timeout for every wait, and connections never
-/// shared between upstreams.
-fn prepare(mut peer: HttpPeer, upstream: &str, timeouts: &config::UpstreamTimeouts) -> HttpPeer {
+/// How a server is reached, with Pingora's open defaults closed: a timeout for every wait.
+fn prepare(mut peer: HttpPeer, timeouts: &config::UpstreamTimeouts) -> HttpPeer {
     let connect = timeouts.connect.0;
     let options = &mut peer.options;
     options.connection_timeout = Some(connect);
@@ -106,15 +120,5 @@ fn prepare(mut peer: HttpPeer, upstream: &str, timeouts: &config::UpstreamTimeou
     options.write_timeout = timeouts.idle.after();
     // Zero means that a connection is not kept, `None` would mean for ever.
     options.idle_timeout = Some(timeouts.keepalive.after().unwrap_or(Duration::ZERO));
-    peer.group_key = group_key(upstream);
     peer
-}
-
-/// Pingora's pool is keyed by address and this number. Two upstreams at one address may differ in what the pool's own
-/// key leaves out, so their connections are kept apart.
-fn group_key(upstream: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    upstream.hash(&mut hasher);
-    hasher.finish()
 }

@@ -17,3 +17,4 @@ mod readme_filter;
 mod reload;
 mod routing;
 mod streaming;
+mod upstream_tls;

@@ -247,18 +247,20 @@ text_type!(Network, "a network such as `10.0.0.0/8`, an address, or `unix`", {
     "examples": ["10.0.0.0/8", "fd00::/8", "192.0.2.7", "unix"],
 });
 
-/// `http://host[:port]`, an upstream of one endpoint.
+/// `http://host[:port]` or `https://host[:port]`, an upstream of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamUrl {
-    /// Where it listens; port 80 if the URL names none.
+    /// Where it listens; port 80 if the URL names none, with TLS 443.
     pub address: EndpointAddress,
+    /// Whether it is reached by TLS, with a certificate for the URL's host.
+    pub tls: bool,
     /// Host and port as the URL has them.
     pub host: String,
     text: String,
 }
 
 impl UpstreamUrl {
-    /// `http://host[:port]`, without a `/` at the end.
+    /// As it was written, with its scheme in small letters and without a `/` at the end.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -269,12 +271,12 @@ impl FromStr for UpstreamUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let shown = shortened(text, 60);
-        let like = "write it like `http://127.0.0.1:9101` or `http://users.internal`";
-        if text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) {
-            return Err(format!("`{shown}`: TLS to upstreams is not supported yet; {like}"));
-        }
-        let Some(rest) = text.get(..7).filter(|start| start.eq_ignore_ascii_case("http://")).map(|_| &text[7..]) else {
-            return Err(format!("`{shown}` is no URL; {like}"));
+        let like = "write it like `http://127.0.0.1:9101` or `https://users.internal`";
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let (scheme, port) = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => ("http", 80),
+            _ if scheme.eq_ignore_ascii_case("https") => ("https", 443),
+            _ => return Err(format!("`{shown}` is no URL of an upstream; {like}")),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let surplus = match authority.find(['/', '?', '#', '@']).map(|at| authority.as_bytes()[at]) {
@@ -287,9 +289,14 @@ impl FromStr for UpstreamUrl {
         if let Some(surplus) = surplus {
             return Err(format!("`{shown}` has {surplus}, which an upstream's URL cannot have; {like}"));
         }
-        let address = EndpointAddress::host_and_port(authority, Some(80))
+        let address = EndpointAddress::host_and_port(authority, Some(port))
             .map_err(|why| format!("in `{shown}`, {why}; {like}"))?;
-        Ok(Self { address, host: authority.to_owned(), text: format!("http://{authority}") })
+        Ok(Self {
+            address,
+            tls: scheme == "https",
+            host: authority.to_owned(),
+            text: format!("{scheme}://{authority}"),
+        })
     }
 }
 
@@ -301,9 +308,9 @@ impl fmt::Display for UpstreamUrl {
 
 text_type!(UpstreamUrl, "a URL such as `http://127.0.0.1:9101`", {
     "type": "string",
-    "pattern": "^http://[^/?#@]+/?$",
-    "description": "An upstream of one endpoint: `http://host[:port]`.",
-    "examples": ["http://127.0.0.1:9101"],
+    "pattern": "^https?://[^/?#@]+/?$",
+    "description": "An upstream of one endpoint: `http://host[:port]`, or `https://host[:port]` for TLS.",
+    "examples": ["http://127.0.0.1:9101", "https://users.internal"],
 });
 
 /// The longest path that a Unix socket's address has room for, in bytes.
@@ -493,8 +500,12 @@ mod tests {
         assert_eq!(url.host, "users.internal");
         let url: UpstreamUrl = "http://[::1]".parse().unwrap();
         assert_eq!(url.address.to_string(), "[::1]:80");
+        let url: UpstreamUrl = "HTTPS://users.internal".parse().unwrap();
+        assert_eq!((url.tls, url.as_str()), (true, "https://users.internal"));
+        assert_eq!(url.address.to_string(), "users.internal:443");
+        assert_eq!("https://[::1]:8443".parse::<UpstreamUrl>().unwrap().address.to_string(), "[::1]:8443");
         for (text, words) in [
-            ("https://x", "TLS to upstreams is not supported yet"),
+            ("https://x/v1", "has a path"),
             ("http://x/v1", "has a path"),
             ("http://x/?a", "has a path"),
             ("http://x?a", "has a query"),

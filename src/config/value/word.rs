@@ -86,6 +86,35 @@ text_type!(LogLevel, "a level such as `info`", {
     "enum": ["error", "warn", "info", "debug", "trace"],
 });
 
+/// The version of HTTP that an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Protocol {
+    /// HTTP/2 or HTTP/1.1, as TLS negotiates (ALPN); HTTP/1.1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; without TLS by prior knowledge (h2c).
+    Http2,
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "http1" => Ok(Self::Http1),
+            "http2" => Ok(Self::Http2),
+            _ => Err(unknown(text, &["auto", "http1", "http2"], "")),
+        }
+    }
+}
+
+text_type!(Protocol, "`auto`, `http1` or `http2`", {
+    "enum": ["auto", "http1", "http2"],
+});
+
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub enum AccessTarget {

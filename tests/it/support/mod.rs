@@ -24,7 +24,9 @@ pub mod client;
 pub mod gateway;
 pub mod http1;
 mod peer;
+pub mod pki;
 pub mod script;
+pub mod tls;
 pub mod upstream;
 pub mod wire;
 
@@ -43,9 +45,11 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub use client::{Client, Connection, Request};
 pub use gateway::Gateway;
 pub use http1::{Headers, Response, Seen};
+pub use pki::{Ca, FAR, Identity};
 pub use script::{
     Gate, Reply, Script, echo, garbage, mirror, raw, raw_then_close, raw_then_reset, reply, silence, upgrade,
 };
+pub use tls::{TlsServer, TlsUpstream};
 pub use upstream::{Closed, Port, Server, Upstream};
 pub use wire::{Direction, Wire};
 

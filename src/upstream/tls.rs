@@ -1,0 +1,180 @@
+//! TLS to endpoints: what is read from files when the configuration is loaded, and what is made of it.
+//!
+//! Everything is checked here, since Pingora takes certificates and keys apart when it connects, and panics on those
+//! it can't read.
+
+mod fault;
+mod pem;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use pingora::protocols::tls::CaType;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+
+use crate::config::{ClientCert, FilePath, Resolved, Tls};
+pub use fault::{TlsFault, classify};
+use pem::Certificate;
+
+/// What the files of an upstream's `tls` hold. Two are equal if the files hold the same, wherever they are.
+#[derive(Clone, Default)]
+pub struct Material {
+    /// The CAs, unless the system's count.
+    roots: Option<Arc<CaType>>,
+    client: Option<Arc<CertKey>>,
+}
+
+/// Something about an upstream's `tls`: a reason to refuse it, or a warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The keys below `tls` that lead to the value that it is about.
+    pub at: &'static [&'static str],
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl Material {
+    /// Reads and checks all files, with what should be looked at although it works: what has expired or will within
+    /// 14 days.
+    ///
+    /// # Errors
+    /// Everything that would make each connection fail: a file that cannot be read, holds no certificate or no key, or
+    /// one that is broken or has expired; a key that belongs to another certificate; a system without CAs.
+    pub fn load(settings: &Tls, now: SystemTime) -> Result<(Self, Vec<Remark>), Vec<Remark>> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let roots = match &settings.ca {
+            Some(path) => roots(path, now, &mut warnings).map(Some),
+            None => system_has_roots().map(|()| None),
+        };
+        let client = settings.client_cert.as_ref().map(|client| identity(client, now, &mut warnings)).transpose();
+        match (roots, client) {
+            (Ok(roots), Ok(client)) => return Ok((Self { roots, client }, warnings)),
+            (roots, client) => problems.extend(roots.err().into_iter().chain(client.err())),
+        }
+        Err(problems)
+    }
+
+    /// The CAs that may sign; `None` for the system's.
+    pub fn roots(&self) -> Option<&Arc<CaType>> {
+        self.roots.as_ref()
+    }
+
+    /// The door's own certificate and key.
+    pub fn client(&self) -> Option<&Arc<CertKey>> {
+        self.client.as_ref()
+    }
+
+    fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        fn der(certificate: &WrappedX509) -> &[u8] {
+            certificate.borrow_raw_cert()
+        }
+        let roots = self.roots.iter().flat_map(|roots| roots.iter().map(der));
+        let client = self.client.iter().flat_map(|own| [own.leaf()].into_iter().chain(own.intermediates()).map(der));
+        // The empty one keeps a CA apart from a certificate of the door's.
+        roots.chain([&[][..]]).chain(client)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.client.as_ref().map(|client| client.key().as_slice())
+    }
+}
+
+impl PartialEq for Material {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificates().eq(other.certificates()) && self.key() == other.key()
+    }
+}
+
+/// Over the certificates alone, so that nothing is made of a key that could tell of it: another key has another
+/// certificate.
+impl Hash for Material {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.certificates().for_each(|der| der.hash(state));
+        self.roots.is_some().hash(state);
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let roots = self.roots.as_ref().map(|roots| roots.len());
+        f.debug_struct("Material").field("roots", &roots).field("client", &self.client.is_some()).finish()
+    }
+}
+
+/// Of a bundle, one good CA is enough: old ones are left in while a new one comes into use.
+fn roots(path: &FilePath, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CaType>, Remark> {
+    let refuse = |message| Remark { at: &["ca"], message };
+    let certificates = pem::certificates(path).map_err(refuse)?;
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        let added = store.add(certificate.der.clone());
+        added.map_err(|error| refuse(format!("{certificate} cannot be used as a CA: {error}")))?;
+    }
+    let ends: Vec<_> = certificates.iter().filter_map(|certificate| certificate.end(now)).collect();
+    if ends.len() == certificates.len() && ends.iter().all(|end| end.is_past) {
+        return Err(refuse(ends.into_iter().map(|end| end.message).collect::<Vec<_>>().join("; ")));
+    }
+    warnings.extend(ends.into_iter().map(|end| Remark { at: &["ca"], message: end.message }));
+    Ok(certificates.into_iter().map(wrapped).collect())
+}
+
+fn wrapped(certificate: Certificate) -> WrappedX509 {
+    WrappedX509::new(certificate.der.to_vec(), parse_x509)
+}
+
+/// Pingora reads them when it is built and goes on without any, but then no certificate is ever good.
+fn system_has_roots() -> Result<(), Remark> {
+    let refuse = |why: String| Remark {
+        at: &[],
+        message: format!(
+            "{why}, so no certificate can be checked; install your system's `ca-certificates`, or name a file in `ca`"
+        ),
+    };
+    match rustls_native_certs::load_native_certs() {
+        Ok(certificates) if certificates.is_empty() => Err(refuse("this system has no CAs".into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(refuse(format!("this system's CAs cannot be read ({error})"))),
+    }
+}
+
+fn identity(client: &ClientCert, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CertKey>, Remark> {
+    const CERT: &[&str] = &["client_cert", "cert"];
+    const KEY: &[&str] = &["client_cert", "key"];
+    let chain = pem::certificates(&client.cert).map_err(|message| Remark { at: CERT, message })?;
+    for end in chain.iter().filter_map(|certificate| certificate.end(now)) {
+        let remark = Remark { at: CERT, message: end.message };
+        if end.is_past {
+            return Err(remark);
+        }
+        warnings.push(remark);
+    }
+    let refuse = |message| Remark { at: KEY, message };
+    let (Resolved::Literal(text) | Resolved::Secret(text)) = client.key.secret().resolve().map_err(refuse)?;
+    let key = pem::private_key(&text).map_err(refuse)?;
+    check_pair(&chain, &key, &client.cert).map_err(refuse)?;
+    let chain = chain.iter().map(|certificate| certificate.der.to_vec()).collect();
+    Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
+}
+
+/// That the key is one that can be used, and the first certificate's.
+fn check_pair(chain: &[Certificate], key: &PrivateKeyDer<'static>, cert: &FilePath) -> Result<(), String> {
+    let chain = chain.iter().map(|certificate| certificate.der.clone()).collect();
+    match CertifiedKey::from_der(chain, key.clone_key(), &ring::default_provider()) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(format!("this is not the key of the first certificate in {cert}; both must come from one pair"))
+        }
+        Err(error) => Err(format!(
+            "this key cannot be used ({error}); allowed are RSA of 2048 bits and more, ECDSA on P-256 or P-384, and Ed25519"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

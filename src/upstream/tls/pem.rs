@@ -1,0 +1,106 @@
+//! Certificates and keys in PEM (RFC 7468).
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::config::FilePath;
+
+/// The largest file of certificates that is read, in bytes: the system's own have about 250 KiB.
+const LARGEST: u64 = 4 << 20;
+
+/// How long before its end a certificate is warned of.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// A certificate that can be taken apart, and where it was found; displayed as what people know it by.
+pub(super) struct Certificate {
+    pub der: CertificateDer<'static>,
+    name: String,
+    /// Seconds since 1970.
+    not_after: u64,
+}
+
+/// That a certificate has ended or will soon.
+pub(super) struct End {
+    pub is_past: bool,
+    pub message: String,
+}
+
+impl Certificate {
+    fn new(der: CertificateDer<'static>, file: &FilePath, number: usize) -> Result<Self, String> {
+        let broken = |why: String| format!("the certificate {number} in {file} is broken ({why}); make the file anew");
+        let (rest, parsed) = X509Certificate::from_der(&der).map_err(|error| broken(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(broken("there are bytes behind its end".into()));
+        }
+        let subject: String = parsed.subject().to_string().chars().filter(|c| !c.is_control()).take(100).collect();
+        let name = if subject.is_empty() {
+            format!("the certificate {number} in {file}")
+        } else {
+            format!("the certificate `{subject}` in {file}")
+        };
+        let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        Ok(Self { name, not_after, der })
+    }
+
+    /// When it ends, if that is past or near.
+    pub fn end(&self, now: SystemTime) -> Option<End> {
+        let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.not_after))?;
+        let (is_past, word) = match end.duration_since(now) {
+            Err(_) => (true, "has expired"),
+            Ok(left) if left < SOON => (false, "expires soon"),
+            Ok(_) => return None,
+        };
+        Some(End {
+            is_past,
+            message: format!("{self} {word}, at {}; renew it", humantime::format_rfc3339_seconds(end)),
+        })
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// All certificates of a file, at least one, in their order. What else is in the file is passed over.
+pub(super) fn certificates(file: &FilePath) -> Result<Vec<Certificate>, String> {
+    let bytes = read(file.as_ref()).map_err(|why| format!("cannot read {file}: {why}"))?;
+    let mut certificates = Vec::new();
+    for (index, der) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
+        let der = der.map_err(|error| format!("{file} is no good PEM ({error}); make the file anew"))?;
+        certificates.push(Certificate::new(der, file, index + 1)?);
+    }
+    if certificates.is_empty() {
+        return Err(format!("{file} holds no certificate; expected is PEM, `-----BEGIN CERTIFICATE-----`"));
+    }
+    Ok(certificates)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST { Err("it is larger than 4 MiB".into()) } else { Ok(bytes) }
+}
+
+/// The first private key of a text. The error never holds any of the text.
+pub(super) fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+    if text.contains("ENCRYPTED") {
+        return Err("the key is encrypted; decrypt it, such as by `openssl pkey -in KEY -out NEW`".into());
+    }
+    let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| "there is no private key in it; expected is PEM, `-----BEGIN PRIVATE KEY-----`")?;
+    // Pingora keeps only the bytes, and finds out anew what kind of key they are.
+    match PrivateKeyDer::try_from(key.secret_der().to_vec()) {
+        Ok(same) if same == key => Ok(key),
+        _ => Err("the key's kind is not the one that its first line says; make the file anew".into()),
+    }
+}

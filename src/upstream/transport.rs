@@ -1,0 +1,129 @@
+//! How endpoints are spoken to: in which version of HTTP, in the clear or by TLS.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, SystemTime};
+
+use pingora::protocols::{ALPN, TcpKeepalive};
+use pingora::upstreams::peer::{HttpPeer, Scheme};
+
+use super::tls::{Material, Remark};
+use crate::config;
+use crate::config::{EndpointAddress, Limit, Protocol, TlsName};
+
+/// How the endpoints of an upstream are spoken to. Two are equal if connections made by one may serve the other.
+#[derive(Debug, Clone, PartialEq, Hash)]
+pub struct Transport {
+    protocol: Protocol,
+    tls: Option<Secured>,
+}
+
+#[derive(Debug, Clone, PartialEq, Hash)]
+struct Secured {
+    /// The name to verify in place of the endpoints' own.
+    name: Option<TlsName>,
+    material: Material,
+}
+
+/// How many requests share an HTTP/2 connection, if the endpoint allows as many: RFC 9113, 6.5.2 asks endpoints to
+/// allow at least 100.
+const STREAMS: usize = 100;
+
+/// How often an HTTP/2 connection is asked whether it is alive; without an answer within 5 s it is given up. gRPC's
+/// servers end connections that ask more often than each 5 minutes.
+const PING: Duration = Duration::from_secs(5 * 60 + 1);
+
+/// The silence after which the kernel asks whether the other host is there, and how long it goes on asking.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const PROBES: usize = 3;
+
+/// The least time that sent bytes may stay without an answer of the other host's kernel: some lost packets are no end.
+const LEAST_UNANSWERED: Duration = Duration::from_secs(10);
+
+impl Transport {
+    /// Reads what the settings name, with what should be looked at although it works.
+    ///
+    /// # Errors
+    /// Everything about `tls` that would make each connection fail.
+    pub fn load(settings: &config::Upstream, now: SystemTime) -> Result<(Self, Vec<Remark>), Vec<Remark>> {
+        let protocol = settings.protocol;
+        let Some(tls) = &settings.tls else { return Ok((Self { protocol, tls: None }, Vec::new())) };
+        let (material, warnings) = Material::load(tls, now)?;
+        Ok((Self { protocol, tls: Some(Secured { name: tls.sni.clone(), material }) }, warnings))
+    }
+
+    /// Makes a peer that is reached this way of one that only has its address.
+    ///
+    /// # Errors
+    /// That by TLS nothing could be verified: a Unix socket without `sni`, a name that no certificate is for.
+    pub(super) fn prepare(
+        &self,
+        peer: &mut HttpPeer,
+        upstream: &str,
+        endpoint: &EndpointAddress,
+        idle: Limit,
+    ) -> Result<(), String> {
+        if let Some(secured) = &self.tls {
+            peer.scheme = Scheme::HTTPS;
+            peer.sni = secured.name_of(endpoint)?.as_str().to_owned();
+            peer.options.ca = secured.material.roots().cloned();
+            peer.client_cert_key = secured.material.client().cloned();
+        }
+        peer.options.alpn = match (self.protocol, &self.tls) {
+            (Protocol::Http2, _) => ALPN::H2,
+            (Protocol::Auto, Some(_)) => ALPN::H2H1,
+            (Protocol::Auto, None) | (Protocol::Http1, _) => ALPN::H1,
+        };
+        peer.options.max_h2_streams = STREAMS;
+        peer.options.h2_ping_interval = Some(PING);
+        peer.options.tcp_keepalive = Some(keepalive(idle));
+        peer.group_key = self.group_key(upstream);
+        Ok(())
+    }
+
+    /// Pingora's pool is keyed by address, verified name and this number. Its own key leaves out the CA, the protocol
+    /// and all of a client certificate but its serial number, so connections that differ in these, or belong to
+    /// another upstream, are kept apart here.
+    fn group_key(&self, upstream: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (upstream, self).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+impl Secured {
+    /// Never empty: Pingora verifies nothing at all where there is no name.
+    fn name_of(&self, endpoint: &EndpointAddress) -> Result<TlsName, String> {
+        match (&self.name, endpoint) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, EndpointAddress::Socket(address)) => Ok(address.ip().into()),
+            (None, EndpointAddress::Name { host, .. }) => {
+                host.parse().map_err(|why| format!("by TLS, {why}, and set it as `sni` in the upstream's `tls`"))
+            }
+            (None, EndpointAddress::Unix(_)) => Err("a Unix socket has no name that its certificate could be for; \
+                set `sni` in the upstream's `tls`, such as `sni: users.internal`"
+                .into()),
+        }
+    }
+}
+
+/// A host that is gone without a word is noticed by the kernel, and not only by each request's own timeout: a connection
+/// of HTTP/2 would take new requests all the while.
+fn keepalive(idle: Limit) -> TcpKeepalive {
+    TcpKeepalive {
+        idle: PROBE_AFTER,
+        interval: PROBE_EVERY,
+        count: PROBES,
+        // 0 is the system's own, about 15 minutes.
+        #[cfg(target_os = "linux")]
+        user_timeout: idle.after().map_or(Duration::ZERO, |idle| idle.max(LEAST_UNANSWERED)),
+    }
+}
+
+/// Makes a peer that may be spoken to by HTTP/2 or HTTP/1.1 one for HTTP/1.1 alone, where a request can only go on so:
+/// WebSockets and other upgrades.
+pub fn only_http1(peer: &mut HttpPeer) {
+    if peer.options.alpn == ALPN::H2H1 {
+        peer.options.alpn = ALPN::H1;
+    }
+}

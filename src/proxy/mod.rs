@@ -42,7 +42,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use crate::config::Limit;
+use crate::config::{Limit, Protocol};
 use crate::filter::Reply;
 use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
@@ -286,6 +286,7 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
+        refuse_other_version(head, trip)?;
         to_upstream(trip, &mut RequestHeaders(head));
         if let Some(onward) = trip.onward.as_ref() {
             let target = Uri::try_from(onward.target.as_str());
@@ -417,6 +418,16 @@ fn mended(session: &Session, trip: &Trip) -> Option<HeadProblem> {
     let is_chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
     let raw = session.as_http1().filter(|_| is_chunked)?.get_headers_raw_bytes();
     names_a_length(&raw).then_some(HeadProblem::AmbiguousLength)
+}
+
+/// An endpoint that negotiates nothing is spoken to by HTTP/1.1 on Pingora's own, also where only HTTP/2 was wanted.
+fn refuse_other_version(head: &RequestHeader, trip: &Trip) -> pingora::Result<()> {
+    let wanted = trip.onward.as_ref().map(|onward| onward.upstream.settings().protocol);
+    if wanted == Some(Protocol::Http2) && head.version != Version::HTTP_2 {
+        let why = "the endpoint negotiated no HTTP/2, and `protocol` is `http2`";
+        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
+    }
+    Ok(())
 }
 
 /// Refuses what an upstream must not send: framing that the client could read in another way, a protocol switch that

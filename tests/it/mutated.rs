@@ -258,7 +258,8 @@ fn wrong_values() -> Vec<Broken> {
             &[
                 "to: usres",
                 "to: nobody",
-                "to: https://127.0.0.1:9101",
+                "to: https://127.0.0.1:9101/v1",
+                "to: ftp://127.0.0.1:9101",
                 "to: http://",
                 "to: http://a/b",
                 "to: []",

@@ -77,9 +77,21 @@ async fn auto_is_what_tls_negotiates_and_a_version_can_be_asked_for() {
         let response = door.get("/").send().await;
         assert_eq!(response.text().split(' ').next(), Some(version), "{protocol}");
     }
-    let door = files.door(old.address(), &format!("{OWN_CA}, protocol: http2")).await;
-    assert_eq!(door.get("/").send().await.status, 502);
-    assert_eq!(door.cause(1).await.0, "upstream_tls_alert");
+}
+
+#[tokio::test]
+async fn where_only_http2_is_wanted_nothing_else_is_spoken() {
+    let files = Files::new();
+    let identity = files.ca.issue(&["127.0.0.1"]);
+    for (api, cause) in [
+        (TlsUpstream::new(&identity), "upstream_tls_alert"),
+        (TlsUpstream::new(&identity).without_alpn(), "upstream_tls_failed"),
+    ] {
+        let api = api.start().await;
+        let door = files.door(api.address(), &format!("{OWN_CA}, protocol: http2")).await;
+        assert_eq!(door.get("/").send().await.status, 502);
+        assert_eq!(door.cause(1).await.0, cause);
+    }
 }
 
 #[tokio::test]

@@ -74,6 +74,15 @@ impl TlsUpstream {
         self
     }
 
+    /// Negotiates no version: HTTP/1.1 then, as of old.
+    #[must_use]
+    pub fn without_alpn(mut self) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.alpn_protocols.clear();
+        }
+        self
+    }
+
     /// Answers no request before there are so many at once.
     #[must_use]
     pub fn together(mut self, requests: usize) -> Self {

@@ -25,6 +25,7 @@ use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
 use crate::proxy::{Gateway, Guard, Open};
 use crate::snapshot::{Snapshot, compile, every_problem};
+use crate::upstream::system_roots;
 use listeners::Listeners;
 pub use side::SideService;
 pub use signals::{Signals, run_until_told, tell_systemd};
@@ -54,6 +55,9 @@ const JUST_ACCEPTED: Duration = Duration::from_millis(20);
 /// number of requests under way costs a connection per request.
 const POOL_SIZE: usize = 4096;
 
+/// A file that holds no CAs, and is there.
+const NO_CAS: &str = "/dev/null";
+
 impl Server {
     /// Starts a door: its tests are run, every socket is bound, and only then the first connection is accepted. Must be
     /// called within a tokio runtime, which then serves everything.
@@ -69,7 +73,9 @@ impl Server {
         let log = open_log(config)?;
         let threads = threads(config);
         let gateway = Gateway::new(snapshot.clone(), log);
-        let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ..ServerConf::default() };
+        // An upstream that needs the system's CAs was refused if they are broken; the others do without.
+        let ca_file = system_roots().is_err().then(|| NO_CAS.to_owned());
+        let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ca_file, ..ServerConf::default() };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
         let guard = guards(&proxy, &gateway, &open);

@@ -17,7 +17,7 @@ use crate::config;
 use crate::config::{EndpointAddress, HostPolicy};
 pub use balance::RoundRobin;
 pub use endpoint::Endpoint;
-pub use tls::{Remark, TlsFault, classify};
+pub use tls::{Remark, TlsFault, classify, system_roots};
 pub use transport::{Transport, only_http1};
 
 /// A named group of endpoints that serve the same thing.

@@ -128,19 +128,28 @@ fn wrapped(certificate: Certificate) -> WrappedX509 {
     WrappedX509::new(certificate.der.to_vec(), parse_x509)
 }
 
-/// Pingora reads them when it is built and goes on without any, but then no certificate is ever good.
+/// Without the system's CAs no certificate of an upstream without a `ca` is ever good.
 fn system_has_roots() -> Result<(), Remark> {
-    let refuse = |why: String| Remark {
+    system_roots().map_err(|why| Remark {
         at: &[],
         message: format!(
-            "{why}, so no certificate can be checked; install your system's `ca-certificates`, or name a file in `ca`"
+            "{why}, so no certificate can be checked; mend your system's `ca-certificates`, or name a file in `ca`"
         ),
-    };
-    match rustls_native_certs::load_native_certs() {
-        Ok(certificates) if certificates.is_empty() => Err(refuse("this system has no CAs".into())),
-        Ok(_) => Ok(()),
-        Err(error) => Err(refuse(format!("this system's CAs cannot be read ({error})"))),
+    })
+}
+
+/// Whether Pingora can use the system's CAs, which it reads once, when a proxy is built, and panics where one is broken.
+///
+/// # Errors
+/// Half a sentence that says why it cannot.
+pub fn system_roots() -> Result<(), String> {
+    let cannot = |why: &dyn fmt::Display| format!("this system's CAs cannot be read ({why})");
+    let certificates = rustls_native_certs::load_native_certs().map_err(|error| cannot(&error))?;
+    if certificates.is_empty() {
+        return Err("this system has no CAs".into());
     }
+    let mut store = RootCertStore::empty();
+    certificates.into_iter().try_for_each(|certificate| store.add(certificate)).map_err(|error| cannot(&error))
 }
 
 fn identity(client: &ClientCert, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CertKey>, Remark> {

@@ -127,3 +127,67 @@ pub fn only_http1(peer: &mut HttpPeer) {
         peer.options.alpn = ALPN::H1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(more: &str) -> Transport {
+        let text = format!("{{\"endpoints\": [\"127.0.0.1:1\"] {more}}}");
+        let settings = serde_json::from_str(&text).unwrap();
+        Transport::load(&settings, SystemTime::now()).unwrap().0
+    }
+
+    fn prepared(transport: &Transport, upstream: &str, endpoint: &str, idle: Limit) -> Result<HttpPeer, String> {
+        let mut peer = HttpPeer::new("127.0.0.1:1", false, String::new());
+        transport.prepare(&mut peer, upstream, &endpoint.parse().unwrap(), idle).map(|()| peer)
+    }
+
+    fn by_tls(name: Option<&str>) -> Transport {
+        let name = name.map(|name| name.parse().unwrap());
+        Transport { protocol: Protocol::Auto, tls: Some(Secured { name, material: Material::default() }) }
+    }
+
+    #[test]
+    fn by_tls_there_always_is_a_name_to_verify() {
+        for (sni, endpoint, name) in [
+            (None, "users.internal:1", Ok("users.internal")),
+            (None, "192.0.2.7:1", Ok("192.0.2.7")),
+            (None, "[::1]:1", Ok("::1")),
+            (Some("x.internal"), "192.0.2.7:1", Ok("x.internal")),
+            (Some("x.internal"), "unix:/run/x.sock", Ok("x.internal")),
+            (None, "unix:/run/x.sock", Err("set `sni`")),
+            (None, "a_b.users.internal:1", Err("set it as `sni`")),
+        ] {
+            match (prepared(&by_tls(sni), "a", endpoint, Limit::Off), name) {
+                (Ok(peer), Ok(name)) => assert!(peer.is_tls() && peer.sni == name, "{peer}"),
+                (Err(why), Err(words)) => assert!(why.contains(words), "{why}"),
+                (made, name) => panic!("{endpoint}: {made:?} {name:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn connections_of_one_upstream_and_one_way_share_a_pool() {
+        let key = |transport: &Transport, upstream| {
+            prepared(transport, upstream, "127.0.0.1:1", Limit::Off).unwrap().group_key
+        };
+        let (auto, http2) = (load(""), load(", \"protocol\": \"http2\""));
+        assert_eq!(key(&auto, "a"), key(&load(""), "a"));
+        assert_ne!(key(&auto, "a"), key(&auto, "b"));
+        assert_ne!(key(&auto, "a"), key(&http2, "a"));
+        assert_ne!(key(&auto, "a"), key(&by_tls(None), "a"));
+        assert_ne!(key(&by_tls(Some("x.internal")), "a"), key(&by_tls(None), "a"));
+    }
+
+    #[test]
+    fn some_lost_packets_are_no_end_however_short_idle_is() {
+        let timeout = |idle| {
+            let peer = prepared(&load(""), "a", "127.0.0.1:1", idle).unwrap();
+            peer.options.tcp_keepalive.unwrap().user_timeout
+        };
+        assert_eq!(timeout(Limit::After(Duration::from_millis(100))), LEAST_UNANSWERED);
+        assert_eq!(timeout(Limit::After(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(timeout(Limit::Off), Duration::ZERO);
+    }
+}

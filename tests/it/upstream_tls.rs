@@ -207,6 +207,17 @@ async fn what_is_no_tls_of_today_has_its_cause() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_hangs_ends_with_the_time_to_connect() {
+    let files = Files::new();
+    // The kernel takes the connection, and nobody accepts it.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let more = format!("{OWN_CA}, timeouts: {{connect: 100ms}}");
+    let door = files.door(silent.local_addr().unwrap(), &more).await;
+    assert_eq!(door.get("/").send().await.status, 504);
+    assert_eq!(door.cause(1).await.0, "upstream_connect_timeout");
+}
+
+#[tokio::test]
 async fn another_ca_in_the_same_file_counts_from_the_reload_on() {
     let files = Files::new();
     let api = TlsUpstream::new(&files.ca.issue(&["127.0.0.1"])).start().await;

@@ -46,10 +46,15 @@ impl Door {
 
     /// The same with another standard output.
     pub fn start_with(yaml: &str, stdout: Stdio) -> Self {
+        Self::start_by(onedoor(), yaml, stdout)
+    }
+
+    /// The same by a command that has more to it than [`onedoor`].
+    pub fn start_by(mut command: Command, yaml: &str, stdout: Stdio) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("onedoor.yaml");
         std::fs::write(&file, yaml).expect("the file is written");
-        let mut child = onedoor()
+        let mut child = command
             .args(["run", "-c"])
             .arg(&file)
             .stdin(Stdio::null())

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::door::{Door, PATIENCE, Service, file, run, stderr, stdout, text};
+use crate::door::{Door, PATIENCE, Service, file, onedoor, run, stderr, stdout, text};
 
 fn yaml(body: &str) -> String {
     format!(
@@ -32,6 +32,21 @@ fn if_one_of_two_ports_is_taken_neither_is_served() {
     let output = run(&["run", "-c", text(&path)]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(!stderr(&output).contains("listener `a` on"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_broken_ca_of_the_system_is_told_where_it_is_needed_and_stops_nobody_else() {
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let (_folder, path) = file(broken);
+    let mut command = onedoor();
+    command.env("SSL_CERT_FILE", &path);
+    let door = Door::start_by(command, &yaml("x"), std::process::Stdio::null());
+    assert_eq!(stdout(&door.curl(&[], "/a")), "x");
+    let (_folder, needs) = file(&yaml("x").replace("respond: {body: \"x\"}", "to: \"https://127.0.0.1:1\""));
+    let output = onedoor().env("SSL_CERT_FILE", &path).args(["check", "-c", text(&needs)]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = format!("{}{}", stdout(&output), stderr(&output));
+    assert!(said.contains("routes.a.to: this system's CAs cannot be read"), "{said}");
 }
 
 #[test]

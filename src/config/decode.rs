@@ -95,7 +95,8 @@ where
 const BY_SHAPE: &str = "$onedoor::by_shape";
 /// A node's id, by `visit_u32`.
 pub(super) const RAW_NODE: &str = "$onedoor::raw_node";
-/// A file's path, by `visit_string`; a relative one starts in the folder of the file that it stands in.
+/// A file's path, by `visit_string`; a relative one starts in the folder of the file that it stands in. A map as
+/// `visit_map`.
 pub(super) const PATH: &str = "$onedoor::path";
 
 /// Passes everything on, and a deserializer that does not know the request is asked for whatever it has.

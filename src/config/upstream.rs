@@ -34,8 +34,6 @@ pub struct Upstream {
     #[serde(default)]
     pub protocol: Protocol,
     /// TLS to every endpoint: `{}` for names and CAs that the system knows. Left out: in the clear.
-    #[serde(default, deserialize_with = "tls::some")]
-    #[schemars(with = "Tls")]
     pub tls: Option<Tls>,
 }
 

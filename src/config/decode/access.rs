@@ -264,6 +264,7 @@ impl<'a> Deserializer<'a> for De<'a> {
     fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         let result = match (name, &self.node.value) {
             (RAW_NODE, _) => visitor.visit_u32(self.node.id),
+            (PATH, Value::Map(_)) => return self.map(visitor, Keys::Own),
             (PATH, _) => {
                 let path = self.path(&visitor)?;
                 visitor.visit_string(path)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use crate::config::decode::by_shape;
+use crate::config::decode::PATH;
 use crate::config::value::{FilePath, SecretText, TlsName};
 
 /// TLS 1.2 or 1.3 to every endpoint of an upstream, each with a certificate that is checked; nothing switches that off.
@@ -17,16 +17,10 @@ use crate::config::value::{FilePath, SecretText, TlsName};
 pub struct Tls {
     /// The name that the certificate must be for, and that is sent as SNI. By default the endpoint's own: its host's
     /// name, or for a literal address that address. Endpoints on Unix sockets need it.
-    #[serde(deserialize_with = "there")]
-    #[schemars(with = "TlsName")]
     pub sni: Option<TlsName>,
     /// A PEM file of the CAs that may have signed it, instead of the system's, which are read when the door starts.
-    #[serde(deserialize_with = "there")]
-    #[schemars(with = "FilePath")]
     pub ca: Option<FilePath>,
     /// What the door shows of itself to endpoints that ask for a certificate.
-    #[serde(deserialize_with = "there")]
-    #[schemars(with = "ClientCert")]
     pub client_cert: Option<ClientCert>,
 }
 
@@ -53,10 +47,29 @@ impl Key {
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match SecretText::deserialize(deserializer)? {
-            SecretText::Literal(text) => SecretText::File(text.parse::<FilePath>().map_err(D::Error::custom)?.into()),
-            elsewhere => elsewhere,
-        }))
+        struct Shape;
+
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file's path, `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Key, E> {
+                text.parse::<FilePath>().map(|path| Key(SecretText::File(path.into()))).map_err(E::custom)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
+                SecretText::deserialize(MapAccessDeserializer::new(map)).map(Key)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(PATH, Shape)
     }
 }
 
@@ -69,30 +82,6 @@ impl JsonSchema for Key {
         let elsewhere = generator.subschema_for::<SecretText>();
         schemars::json_schema!({"description": "A file's path, or where else the key is.", "anyOf": [elsewhere]})
     }
-}
-
-/// An empty place is no `None` here: who writes `ca:` and forgets the path must not get other CAs without a word.
-fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// Reads the key `tls` of an upstream, where an empty place is no `None` either.
-pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tls>, D::Error> {
-    struct Shape;
-
-    impl<'de> Visitor<'de> for Shape {
-        type Value = Tls;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map such as `{ca: /etc/onedoor/internal.pem}`, or `{}` for the system's CAs")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Tls, A::Error> {
-            Tls::deserialize(MapAccessDeserializer::new(map))
-        }
-    }
-
-    by_shape(deserializer, Shape).map(Some)
 }
 
 #[cfg(test)]
@@ -133,8 +122,8 @@ mod tests {
     #[test]
     fn what_would_weaken_it_by_a_slip_is_refused() {
         for (more, words) in [
-            ("tls:", "a map such as `{ca: /etc/onedoor/internal.pem}`, or `{}`"),
-            ("tls: true", "a map such as `{ca: /etc/onedoor/internal.pem}`, or `{}`"),
+            ("tls:", "nothing stands behind this key"),
+            ("tls: true", "expected a map"),
             ("tls: {ca: }", "upstreams.a.tls.ca"),
             ("tls: {sni: }", "upstreams.a.tls.sni"),
             ("tls: {client_cert: }", "upstreams.a.tls.client_cert"),

@@ -1,10 +1,17 @@
 //! Files that the configuration names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The path of a file; a relative one starts in the folder that the door was started in.
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+use super::super::decode::PATH;
+
+/// The path of a file. As it is read from a configuration file, a relative one starts in that file's folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilePath(PathBuf);
 
@@ -44,12 +51,44 @@ impl fmt::Display for FilePath {
     }
 }
 
-text_type!(FilePath, "a file's path such as `/etc/onedoor/internal.pem`", {
-    "type": "string",
-    "minLength": 1,
-    "description": "A file's path; a relative one starts in the folder that the door was started in.",
-    "examples": ["/etc/onedoor/internal.pem"],
-});
+impl<'de> Deserialize<'de> for FilePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = FilePath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file's path such as `/etc/onedoor/internal.pem`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<FilePath, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<FilePath, D::Error> {
+                deserializer.deserialize_str(self)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(PATH, Text)
+    }
+}
+
+impl JsonSchema for FilePath {
+    fn schema_name() -> Cow<'static, str> {
+        "FilePath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "description": "A file's path; a relative one starts in the folder of the file that names it.",
+            "examples": ["/etc/onedoor/internal.pem"],
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::super::decode::{PATH, by_shape};
+use super::super::decode::by_shape;
 use super::super::problem::{plain_words, shortened};
+use super::FilePath;
 
 /// A text, or where to read it: `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`. `Debug` shows no text.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,11 +127,7 @@ struct Whence {
 impl Whence {
     fn secret(self) -> Result<SecretText, String> {
         match self {
-            Self { file: Some(FilePath(path)), env: None, credential: None } => match path.as_str() {
-                "" => Err("`file` needs a path, such as `{file: /etc/onedoor/key}`".into()),
-                _ if path.contains('\0') => Err("a path cannot hold a NUL character".into()),
-                _ => Ok(SecretText::File(path.into())),
-            },
+            Self { file: Some(path), env: None, credential: None } => Ok(SecretText::File(path.into())),
             Self { file: None, env: Some(name), credential: None } => {
                 if name.is_empty() || name.contains(['=', '\0']) {
                     return Err(format!(
@@ -153,33 +150,6 @@ impl Whence {
                 Err("expected exactly one of `file`, `env` and `credential`, such as `{file: /etc/onedoor/key}`".into())
             }
         }
-    }
-}
-
-/// A path that starts in the folder of the file that names it.
-struct FilePath(String);
-
-impl<'de> Deserialize<'de> for FilePath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = FilePath;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file's path")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<FilePath, E> {
-                Ok(FilePath(text.to_owned()))
-            }
-
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<FilePath, D::Error> {
-                deserializer.deserialize_str(self)
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(PATH, Text)
     }
 }
 

@@ -4,20 +4,24 @@
 //! holds in every phase, and an error page of ours where its own parser refuses a head. For both, the guard drops
 //! Pingora's future and takes back the stream and the [`Exchange`], which hand themselves over as they are dropped.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use pingora::protocols::Stream;
 
 use super::boundary::Boundary;
 use super::exchange::{Exchange, Peer};
+use super::listener_name::ListenerName;
 
 /// What is known of a connection by all who have a hand in it.
 #[derive(Debug)]
 pub struct Connection {
     /// The listener that accepted it.
-    pub listener: Arc<str>,
+    listener: Arc<ListenerName>,
     /// Its other end.
     pub peer: Peer,
     opened: Instant,
@@ -25,12 +29,15 @@ pub struct Connection {
     /// Nanoseconds after `opened`; [`NO_DEADLINE`] for none.
     deadline: AtomicU64,
     answered: AtomicBool,
+    logged: AtomicBool,
     refused: AtomicU16,
     odd_line: AtomicBool,
     /// Where requests end in what the client sends.
     pub(super) boundary: Boundary,
     handing_back: AtomicBool,
     handed_back: Mutex<HandedBack>,
+    asked: AtomicU8,
+    task: AtomicWaker,
 }
 
 /// What the guard gets back when it drops Pingora's future.
@@ -54,6 +61,21 @@ pub enum Phase {
     Exchange = 2,
 }
 
+/// What a door that ends asks of its connections; each asks for more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Ending {
+    /// Nothing: the door goes on.
+    #[default]
+    No = 0,
+    /// That the next answer is the last, and says so.
+    AfterAnswer = 1,
+    /// The same, and that a connection on which not even a head has begun is closed.
+    WhenIdle = 2,
+    /// That whatever is under way is broken off.
+    Now = 3,
+}
+
 const NO_DEADLINE: u64 = u64::MAX;
 
 /// How long a head may take from its first byte to its last.
@@ -61,7 +83,7 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(listener: Arc<str>, peer: Peer) -> Self {
+    pub fn new(listener: Arc<ListenerName>, peer: Peer) -> Self {
         Self {
             listener,
             peer,
@@ -69,11 +91,41 @@ impl Connection {
             phase: AtomicU8::new(Phase::Idle as u8),
             deadline: AtomicU64::new(NO_DEADLINE),
             answered: AtomicBool::new(false),
+            logged: AtomicBool::new(false),
             refused: AtomicU16::new(0),
             odd_line: AtomicBool::new(false),
             boundary: Boundary::default(),
             handing_back: AtomicBool::new(false),
             handed_back: Mutex::default(),
+            asked: AtomicU8::new(Ending::No as u8),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// The name that the listener which accepted it has in the configuration of this generation.
+    pub fn listener(&self, generation: u64) -> Arc<str> {
+        self.listener.at(generation)
+    }
+
+    /// Asks it to end.
+    pub(super) fn ask(&self, ending: Ending) {
+        self.asked.store(ending as u8, Release);
+        self.task.wake();
+    }
+
+    /// Whether it is asked to end. The task of this waker hears of a change after this call.
+    pub(super) fn hear(&self, task: &Waker) -> Ending {
+        self.task.register(task);
+        self.ending()
+    }
+
+    /// Whether it is asked to end.
+    pub fn ending(&self) -> Ending {
+        match self.asked.load(Acquire) {
+            0 => Ending::No,
+            1 => Ending::AfterAnswer,
+            2 => Ending::WhenIdle,
+            _ => Ending::Now,
         }
     }
 
@@ -90,6 +142,7 @@ impl Connection {
     pub fn rest(&self) {
         self.set_deadline(None);
         self.answered.store(false, Relaxed);
+        self.logged.store(false, Relaxed);
         self.refused.store(0, Relaxed);
         self.odd_line.store(false, Relaxed);
         self.handing_back.store(false, Relaxed);
@@ -146,6 +199,16 @@ impl Connection {
     /// Whether the final head of a response has been begun.
     pub fn is_answered(&self) -> bool {
         self.answered.load(Relaxed)
+    }
+
+    /// The exchange was written down: only the rest of its request's body may be waited for still.
+    pub fn mark_logged(&self) {
+        self.logged.store(true, Relaxed);
+    }
+
+    /// Whether the exchange was written down.
+    pub fn is_logged(&self) -> bool {
+        self.logged.load(Relaxed)
     }
 
     /// Whether the request's line holds what Pingora would mend silently: more than its two spaces, control bytes, `#`.

@@ -37,6 +37,8 @@ pub enum Fault {
     Upstream(UpstreamFault),
     /// The client failed: nothing, or no good body, came from it any more.
     Client(ClientFault),
+    /// The door left before the exchange was over.
+    Shutdown,
     /// The door itself failed.
     Internal(String),
 }
@@ -93,7 +95,7 @@ impl Fault {
             Fault::MethodNotAllowed(_) => 405,
             Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout) => 499,
             Fault::Filter(_) | Fault::Internal(_) => 500,
-            Fault::NoEndpoint => 503,
+            Fault::NoEndpoint | Fault::Shutdown => 503,
             Fault::Connect(ConnectFault::Timeout) | Fault::Deadline | Fault::Upstream(UpstreamFault::IdleTimeout) => {
                 504
             }
@@ -126,6 +128,7 @@ impl Fault {
             Fault::Client(ClientFault::BodyTimeout) => "client_body_timeout",
             Fault::Client(ClientFault::MalformedBody) => "malformed_body",
             Fault::Client(ClientFault::ReadTimeout) => "client_read_timeout",
+            Fault::Shutdown => "shutdown",
             Fault::Internal(_) => "internal",
         }
     }
@@ -138,6 +141,9 @@ impl Fault {
             Fault::HeadTimeout(limit) => Some(format!("the head was not whole after {limit:?}")),
             Fault::MethodNotAllowed(allow) => Some(format!("allowed: {allow}")),
             Fault::Filter(failure) => Some(format!("filter `{}`: {}", failure.kind, failure.error)),
+            Fault::Shutdown => {
+                Some("broken off: `process.drain` was over, or the door was told to leave at once".into())
+            }
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }

@@ -1,14 +1,13 @@
 //! The guard before Pingora's `HttpProxy`: it owns what never reaches a callback, and what no callback can bound.
 //!
-//! One future a connection drives Pingora's exchanges and watches three things beside them: the absolute deadline of
-//! a head, the absolute deadline of an exchange, and panics. When one strikes, Pingora's future is dropped, which
-//! cancels the upstream call, and the client gets our error page on the stream that comes back (504, 408, 500), or a
+//! One future a connection drives Pingora's exchanges and watches four things beside them: the absolute deadline of
+//! a head, the absolute deadline of an exchange, panics, and a door that ends. When one strikes, Pingora's future is dropped, which
+//! cancels the upstream call, and the client gets our error page on the stream that comes back (504, 408, 500, 503), or a
 //! broken connection if a response was begun already. A head that Pingora's parser refuses gets our page, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,63 +18,25 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::Gateway;
-use super::connection::{Connection, HEAD_TIMEOUT, HandedBack, Phase};
+use super::connection::{Connection, Ending, HEAD_TIMEOUT, HandedBack, Phase};
 use super::exchange::{Exchange, Peer};
 use super::fault::Fault;
+use super::listener_name::ListenerName;
+use super::open::{Entered, Open};
 use super::reply;
 use super::stream::GuardStream;
 use crate::head::strict::HeadProblem;
 
-/// The door of one listener.
+/// The door of one listener. Clones share everything.
+#[derive(Clone)]
 pub struct Guard {
-    listener: Arc<str>,
+    listener: Arc<ListenerName>,
     proxy: Arc<HttpProxy<Gateway>>,
     gateway: Gateway,
     open: Arc<Open>,
-}
-
-/// How many connections are open, over all listeners of a door.
-#[derive(Debug, Default)]
-pub struct Open {
-    count: AtomicUsize,
-    none: Notify,
-}
-
-impl Open {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Resolves when there is none.
-    pub async fn none(&self) {
-        loop {
-            let none = self.none.notified();
-            if self.count() == 0 {
-                return;
-            }
-            none.await;
-        }
-    }
-
-    fn enter(self: &Arc<Self>) -> Entered {
-        self.count.fetch_add(1, Ordering::AcqRel);
-        Entered(Arc::clone(self))
-    }
-}
-
-struct Entered(Arc<Open>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none.notify_waiters();
-        }
-    }
 }
 
 /// How long an idle connection is kept, in seconds.
@@ -90,8 +51,40 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Guard {
     /// A guard for one listener. All guards of a door share the proxy, and so its pool of upstream connections.
-    pub fn new(listener: Arc<str>, proxy: Arc<HttpProxy<Gateway>>, gateway: Gateway, open: Arc<Open>) -> Self {
+    pub fn new(listener: Arc<ListenerName>, proxy: Arc<HttpProxy<Gateway>>, gateway: Gateway, open: Arc<Open>) -> Self {
         Self { listener, proxy, gateway, open }
+    }
+
+    /// Serves a connection to its end. It is counted from this call on, not only when the future first runs.
+    pub fn serve(&self, stream: Stream, shutdown: ShutdownWatch) -> impl Future<Output = ()> + Send + use<> {
+        let (guard, entered) = (self.clone(), self.enter(&stream));
+        async move { guard.exchanges(stream, entered, &shutdown).await }
+    }
+
+    fn enter(&self, stream: &Stream) -> Entered {
+        let peer = stream
+            .get_socket_digest()
+            .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied()));
+        let peer = peer.map_or(Peer::Unix, Peer::Inet);
+        self.open.enter(Connection::new(Arc::clone(&self.listener), peer))
+    }
+
+    /// All exchanges on a connection.
+    async fn exchanges(&self, stream: Stream, connection: Entered, shutdown: &ShutdownWatch) {
+        let mut timer = Timer::default();
+        let mut next: Option<(Stream, Option<HttpPersistentSettings>)> =
+            Some((Box::new(GuardStream::new(stream, Arc::clone(&connection))), None));
+        while let Some((stream, settings)) = next {
+            let mut session = ServerSession::new_http1(stream);
+            match settings {
+                Some(settings) => settings.apply_to_session(&mut session),
+                None => {
+                    session.set_keepalive(Some(KEEP_ALIVE));
+                    session.set_pipelining_enabled(true);
+                }
+            }
+            next = self.exchange(session, &connection, &mut timer, shutdown).await.map(ReusedHttpStream::consume);
+        }
     }
 
     /// One exchange on a connection; what comes back can be used for the next.
@@ -120,6 +113,10 @@ impl Guard {
                     }
                 }
             }
+            // Nothing is under way, or nothing that was not written down.
+            Ended::Asked if connection.phase() == Phase::Idle || connection.is_logged() => return None,
+            Ended::Asked => Fault::Shutdown,
+            Ended::Expired if connection.is_logged() => return None,
             Ended::Expired if connection.phase() == Phase::Head => Fault::HeadTimeout(HEAD_TIMEOUT),
             Ended::Expired => Fault::Deadline,
             Ended::Panicked(said) => Fault::Internal(format!("panicked: {said}")),
@@ -152,6 +149,8 @@ impl Guard {
         if matches!(fault, Fault::Deadline) {
             exchange.answered.evidence = exchange.timeout.map(|limit| format!("the route's timeout is {limit:?}"));
         }
+        // A door that leaves now does not wait for its clients.
+        let lingers = !matches!(fault, Fault::Shutdown);
         let reply = exchange.fail(fault).reply();
         let answered = connection.is_answered();
         let mut stream = stream;
@@ -167,14 +166,16 @@ impl Guard {
             }
         }
         self.gateway.write_log(&exchange);
-        if !answered {
+        if !answered && lingers {
             linger(stream).await;
         }
     }
 
     /// An exchange of which nothing was read, for the log and the error page.
     fn unread(&self, connection: &Connection) -> Exchange {
-        let mut exchange = Exchange::new(self.gateway.snapshot(), Some(connection.listener.clone()));
+        let snapshot = self.gateway.snapshot();
+        let listener = connection.listener(snapshot.generation());
+        let mut exchange = Exchange::new(snapshot, Some(listener));
         let age = connection.head_age();
         exchange.started = exchange.started.checked_sub(age).unwrap_or(exchange.started);
         exchange.started_at = exchange.started_at.checked_sub(age).unwrap_or(exchange.started_at);
@@ -211,26 +212,8 @@ async fn linger(stream: Option<Stream>) {
 #[async_trait]
 impl ServerApp for Guard {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _entered = self.open.enter();
-        let peer = stream
-            .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied()));
-        let peer = peer.map_or(Peer::Unix, Peer::Inet);
-        let connection = Arc::new(Connection::new(self.listener.clone(), peer));
-        let mut timer = Timer::default();
-        let mut next: Option<(Stream, Option<HttpPersistentSettings>)> =
-            Some((Box::new(GuardStream::new(stream, connection.clone())), None));
-        while let Some((stream, settings)) = next {
-            let mut session = ServerSession::new_http1(stream);
-            match settings {
-                Some(settings) => settings.apply_to_session(&mut session),
-                None => {
-                    session.set_keepalive(Some(KEEP_ALIVE));
-                    session.set_pipelining_enabled(true);
-                }
-            }
-            next = self.exchange(session, &connection, &mut timer, shutdown).await.map(ReusedHttpStream::consume);
-        }
+        let entered = self.enter(&stream);
+        self.exchanges(stream, entered, shutdown).await;
         None
     }
 }
@@ -239,6 +222,7 @@ impl ServerApp for Guard {
 enum Ended<T> {
     Done(T),
     Expired,
+    Asked,
     Panicked(String),
 }
 
@@ -254,10 +238,15 @@ impl<T> Future for Bounded<'_, '_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<T>> {
         let this = self.get_mut();
+        let ending = this.connection.hear(cx.waker());
         match catch_unwind(AssertUnwindSafe(|| this.inner.as_mut().poll(cx))) {
             Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Done(value)),
             Ok(Poll::Pending) => {}
             Err(panic) => return Poll::Ready(Ended::Panicked(crate::filter::panic_message(&*panic))),
+        }
+        // A client in the midst of a head has asked for something already.
+        if ending == Ending::Now || (ending == Ending::WhenIdle && this.connection.phase() == Phase::Idle) {
+            return Poll::Ready(Ended::Asked);
         }
         match this.connection.deadline() {
             Some(at) if this.timer.is_past(at, cx) => Poll::Ready(Ended::Expired),

@@ -23,6 +23,8 @@ mod fault;
 mod forwarded;
 mod guard;
 mod headers;
+mod listener_name;
+mod open;
 mod pingora_headers;
 mod reply;
 mod stream;
@@ -49,13 +51,16 @@ use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
 use crate::upstream::{classify, only_http1};
 use connection::Connection;
+pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run};
 pub use exchange::{Exchange, Onward, Peer};
 pub use fault::Fault;
 use fault::{ClientFault, ConnectFault, UpstreamFault};
-pub use guard::{Guard, Open};
+pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
+pub use listener_name::ListenerName;
+pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
@@ -143,7 +148,7 @@ impl Gateway {
         for (name, value) in &answer.headers {
             head.append_header(name.clone(), value.clone())?;
         }
-        begin_response(trip, answer.status);
+        begin_response(session, trip, answer.status);
         session.write_response_header(Box::new(head), !has_body).await.map_err(|e| e.into_down())?;
         if has_body {
             trip.answered.body_bytes += answer.body.len() as u64;
@@ -154,10 +159,15 @@ impl Gateway {
 }
 
 /// From here on the client can only be told by a broken connection that something went wrong.
-fn begin_response(trip: &mut Trip, status: StatusCode) {
+fn begin_response(session: &mut Session, trip: &mut Trip, status: StatusCode) {
     trip.answered.status = Some(status.as_u16());
     if let Some(connection) = trip.connection() {
         connection.mark_answered();
+        if connection.ending() > Ending::No {
+            session.set_keepalive(None);
+            // The next request may be on its way already; unread, it would reset what the client has not read yet.
+            connection.hand_back();
+        }
     }
 }
 
@@ -207,7 +217,7 @@ impl ProxyHttp for Gateway {
             .map(|stream| stream.connection().clone());
         if let Some(connection) = connection {
             connection.begin_exchange();
-            trip.listener = Some(connection.listener.clone());
+            trip.listener = Some(connection.listener(trip.snapshot.generation()));
             trip.set_connection(connection);
         }
         if !session.is_process_shutting_down() && session.get_keepalive().is_some() {
@@ -347,7 +357,7 @@ impl ProxyHttp for Gateway {
                 return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
             }
         }
-        begin_response(trip, status);
+        begin_response(session, trip, status);
         Ok(())
     }
 
@@ -393,6 +403,9 @@ impl ProxyHttp for Gateway {
             connection.boundary.message(wire_length(session));
         }
         self.write_log(trip);
+        if let Some(connection) = trip.connection() {
+            connection.mark_logged();
+        }
     }
 }
 

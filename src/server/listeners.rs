@@ -1,88 +1,114 @@
-//! The listeners that run: each a Pingora service of its own on a socket of ours, so that one can come or go while
-//! the others don't notice.
+//! The listeners that run, each on a socket of its own, so that one can come or go while the others don't notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use pingora::apps::ServerApp;
-use pingora::listeners::ListenerConfig;
-use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::server::Fds;
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
 
-use super::socket::{BoundAddress, Socket, SocketPath, unix_permissions};
+use super::accepting::Accepting;
+use super::socket::{Bound, BoundAddress};
 use crate::config::{Config, ListenAddress, Name, Problem};
-use crate::proxy::Guard;
+use crate::proxy::{Guard, ListenerName};
 
 /// The listeners that run, by name.
 #[derive(Default)]
 pub(super) struct Listeners {
     running: BTreeMap<Name, Running>,
+    leaving: JoinSet<()>,
 }
 
 struct Running {
     asked: ListenAddress,
     bound: BoundAddress,
-    stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
-    path: SocketPath,
+    name: Arc<ListenerName>,
+    accepting: Accepting,
 }
 
-/// Sockets that are bound, and not yet served.
-pub(super) struct Bound {
-    sockets: BTreeMap<Name, (ListenAddress, Socket)>,
+/// What becomes of the listeners with a configuration: all its sockets are there, and nothing has changed yet.
+pub(super) struct Plan {
+    /// The new listeners.
+    bound: BTreeMap<Name, (ListenAddress, Bound)>,
+    /// Those that stay, by their new name; their old one.
+    stay: BTreeMap<Name, Name>,
 }
 
 impl Listeners {
-    /// Binds what a configuration has and is not running yet.
+    /// Binds what a configuration has and is not running yet. A listener that runs under another name is renamed: its
+    /// socket stays.
     ///
     /// # Errors
     /// Every address that could not be taken. Those that could are let go again.
-    pub(super) fn bind(&self, config: &Config) -> Result<Bound, Vec<Problem>> {
-        let mut sockets = BTreeMap::new();
+    pub(super) async fn plan(&mut self, config: &Config) -> Result<Plan, Vec<Problem>> {
+        // What an earlier reload has removed lets go of its address in a moment.
+        while self.leaving.join_next().await.is_some() {}
+        let stay = self.staying(config);
+        let mut bound = BTreeMap::new();
         let mut problems = Vec::new();
-        for (name, listener) in &config.listeners {
-            if self.running.get(name).is_some_and(|running| running.asked == listener.address) {
-                continue;
-            }
-            match Socket::bind(&listener.address) {
+        for (name, listener) in config.listeners.iter().filter(|(name, _)| !stay.contains_key(*name)) {
+            match Bound::to(&listener.address).await {
                 Ok(socket) => {
-                    sockets.insert(name.clone(), (listener.address.clone(), socket));
+                    bound.insert(name.clone(), (listener.address.clone(), socket));
                 }
                 Err(e) => {
-                    let own = self.running.iter().find(|(_, running)| running.asked == listener.address);
-                    let why = match own {
-                        Some((own, _)) => {
-                            format!("this door's own listener `{own}` has it; a listener is renamed by a restart")
-                        }
-                        None => hint(&e),
-                    };
-                    let message = format!("cannot listen on {}: {why}", listener.address);
+                    let message =
+                        format!("cannot listen on {}: {}", listener.address, self.hint(&e, &listener.address));
                     problems.push(config.source.problem(&["listeners", name.as_ref(), "address"], message));
                 }
             }
         }
-        if problems.is_empty() { Ok(Bound { sockets }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Plan { bound, stay }) } else { Err(problems) }
     }
 
-    /// Serves what was bound, and stops accepting on what a configuration has no more. Connections that are open
-    /// live on.
-    pub(super) fn apply(&mut self, config: &Config, bound: Bound, guard: impl Fn(&Name) -> Guard) {
-        self.running.retain(|name, running| {
-            let stays = config.listeners.get(name).is_some_and(|listener| listener.address == running.asked);
-            if !stays {
-                running.stop.send_replace(true);
+    /// Those of a configuration that run already, and under which name: their own, if they can.
+    fn staying(&self, config: &Config) -> BTreeMap<Name, Name> {
+        let runs = |name: &Name, address: &ListenAddress| {
+            self.running.get(name).is_some_and(|running| running.asked == *address)
+        };
+        let mut stay: BTreeMap<Name, Name> = config
+            .listeners
+            .iter()
+            .filter(|(name, listener)| runs(name, &listener.address))
+            .map(|(name, _)| (name.clone(), name.clone()))
+            .collect();
+        let mut free: BTreeSet<&Name> = self.running.keys().filter(|name| !stay.contains_key(*name)).collect();
+        for (name, listener) in &config.listeners {
+            if stay.contains_key(name) {
+                continue;
             }
-            stays
-        });
-        for (name, (asked, socket)) in bound.sockets {
-            log::info!("listener `{name}` on {}", socket.address());
-            let guard = guard(&name);
-            self.running.insert(name, Running::start(asked, socket, guard));
+            if let Some(old) = free.iter().copied().find(|old| runs(old, &listener.address)) {
+                free.remove(old);
+                stay.insert(name.clone(), old.clone());
+            }
+        }
+        stay
+    }
+
+    /// Gives those that stay their new names, which hold from this generation on. To be called before that is served.
+    pub(super) fn rename(&mut self, plan: &Plan, generation: u64) {
+        let mut before = std::mem::take(&mut self.running);
+        for (name, old) in &plan.stay {
+            let Some(running) = before.remove(old) else { continue };
+            if name != old {
+                log::info!("listener `{old}` on {} is `{name}` from now on", running.bound);
+                running.name.rename(name.as_str(), generation);
+            }
+            self.running.insert(name.clone(), running);
+        }
+        // What is left goes; nobody who could connect is lost on the way.
+        for running in before.into_values() {
+            self.leaving.spawn(running.accepting.stop());
+        }
+    }
+
+    /// Serves what was bound.
+    pub(super) fn start(&mut self, plan: Plan, guard: impl Fn(Arc<ListenerName>) -> Guard) {
+        for (name, (asked, socket)) in plan.bound {
+            let bound = socket.socket.address().clone();
+            log::info!("listener `{name}` on {bound}");
+            let shared = Arc::new(ListenerName::new(name.as_str()));
+            let accepting = Accepting::start(socket, guard(Arc::clone(&shared)));
+            self.running.insert(name, Running { asked, bound, name: shared, accepting });
         }
     }
 
@@ -91,65 +117,35 @@ impl Listeners {
         self.running.iter().map(|(name, running)| (name.clone(), running.bound.clone())).collect()
     }
 
-    /// Stops accepting; resolves when no listener accepts any more.
+    /// Closes every listener; resolves when nobody can connect any more and whoever could is counted as open.
     pub(super) async fn stop(&mut self) {
-        for running in self.running.values() {
-            running.stop.send_replace(true);
-        }
-        for (name, Running { accepting, path, .. }) in std::mem::take(&mut self.running) {
-            drop(path);
-            if let Err(e) = accepting.await {
-                log::error!("listener `{name}` ended badly: {e}");
+        let running = std::mem::take(&mut self.running);
+        join_all(running.into_values().map(|running| running.accepting.stop())).await;
+        while self.leaving.join_next().await.is_some() {}
+    }
+
+    /// An operating system's error in words that help.
+    fn hint(&self, e: &std::io::Error, address: &ListenAddress) -> String {
+        match e.kind() {
+            std::io::ErrorKind::AddrInUse => match self.overlapping(address) {
+                Some(own) => format!(
+                    "this door's own listener `{own}` has the port until the file holds; take another port, or restart"
+                ),
+                None => "another process has it; stop that, or take another port".to_owned(),
+            },
+            std::io::ErrorKind::PermissionDenied => {
+                "not allowed; ports below 1024 need the capability CAP_NET_BIND_SERVICE, Unix sockets a writable folder"
+                    .to_owned()
             }
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+            _ => e.to_string(),
         }
     }
-}
 
-impl Running {
-    fn start(asked: ListenAddress, socket: Socket, guard: Guard) -> Self {
-        let bound = socket.address().clone();
-        let (stop, stopped) = watch::channel(false);
-        let (accepting, path) = accept(socket, guard, stopped);
-        Self { asked, bound, stop, accepting, path }
-    }
-}
-
-/// Serves a socket of ours by a Pingora service of its own, until told to stop.
-pub(super) fn accept<A>(socket: Socket, app: A, stopped: watch::Receiver<bool>) -> (JoinHandle<()>, SocketPath)
-where
-    A: ServerApp + Send + Sync + 'static,
-{
-    // Pingora looks its sockets up by this text, and binds by itself what it does not find.
-    let (key, listener) = match socket.address() {
-        BoundAddress::Tcp(address) => (address.to_string(), ListenerConfig::tcp(address.to_string())),
-        BoundAddress::Unix(path) => {
-            let path = path.to_string_lossy().into_owned();
-            (path.clone(), ListenerConfig::uds(path).permissions(unix_permissions()))
-        }
-    };
-    let mut fds = Fds::new();
-    let (fd, path) = socket.into_parts();
-    fds.add(key, fd);
-    let mut service = Service::new("onedoor".to_owned(), app);
-    service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(READ_BUFFER)));
-    let accepting =
-        tokio::spawn(async move { service.start_service(Some(Arc::new(Mutex::new(fds))), stopped, 1).await });
-    (accepting, path)
-}
-
-/// What an idle connection keeps for reading. Pingora's default of 64 KiB makes an idle connection cost twice as much
-/// memory and no request cheaper.
-const READ_BUFFER: usize = 4096;
-
-/// An operating system's error in words that help.
-fn hint(e: &std::io::Error) -> String {
-    match e.kind() {
-        std::io::ErrorKind::AddrInUse => "another process has it; stop that, or take another port".to_owned(),
-        std::io::ErrorKind::PermissionDenied => {
-            "not allowed; ports below 1024 need the capability CAP_NET_BIND_SERVICE, Unix sockets a writable folder"
-                .to_owned()
-        }
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        _ => e.to_string(),
+    /// A listener of ours on the same port, such as on `0.0.0.0:80` where `127.0.0.1:80` is asked for.
+    fn overlapping(&self, address: &ListenAddress) -> Option<&Name> {
+        let ListenAddress::Tcp(asked) = address else { return None };
+        let has = |running: &Running| matches!(&running.bound, BoundAddress::Tcp(own) if own.port() == asked.port());
+        self.running.iter().find(|(_, running)| has(running)).map(|(name, _)| name)
     }
 }

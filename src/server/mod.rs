@@ -1,29 +1,32 @@
 //! A door that runs: its listeners, its reload, its end.
 //!
 //! Pingora's own `Server` is not used, only its parts: its life cycle binds sockets in a task whose failure nobody
-//! hears of, and ends by sleeping through a fixed time. Here every socket is bound before anything is served, and a
-//! door that drains leaves as soon as its last connection is gone.
+//! hears of, resets who waits to be accepted, and ends by sleeping through a fixed time. Here every socket is bound
+//! before anything is served, who could connect is answered, and a door that drains leaves as soon as its last
+//! connection is gone.
 
+mod accepting;
 mod listeners;
+mod shut;
 mod side;
 mod signals;
 mod socket;
+mod socket_path;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::HttpServerApp;
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{AccessFormat, AccessTarget, Config, Log, Name, Problem, Threads};
 use crate::explain::try_all;
 use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
-use crate::proxy::{Gateway, Guard, Open};
+use crate::proxy::{Ending, Gateway, Guard, ListenerName, Open};
 use crate::snapshot::{Snapshot, compile, every_problem};
 use crate::upstream::system_roots;
 use listeners::Listeners;
@@ -39,17 +42,18 @@ pub struct Server {
     open: Arc<Open>,
     listeners: Listeners,
     access: Log,
+    threads: usize,
 }
 
-/// How long a connection without a request under way is kept when the door drains: time for a request that is just
-/// on its way, which is answered with `Connection: close`.
+/// How long a connection on which no head has begun is kept when the door drains: time for a request that is just on
+/// its way, which is answered with `Connection: close`.
 const LAME_DUCK: Duration = Duration::from_secs(3);
 
 /// How long a log that takes no lines is waited for in the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// How long a connection that was just accepted may take to be counted.
-const JUST_ACCEPTED: Duration = Duration::from_millis(20);
+/// How long an exchange that is broken off may take to say so and to be written down.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Upstream connections that are kept for the next request, over all upstreams. A pool that is smaller than the
 /// number of requests under way costs a connection per request.
@@ -68,7 +72,7 @@ impl Server {
         let (snapshot, warnings) = check(config, &registry, None).await?;
         let config = snapshot.config();
         let mut listeners = Listeners::default();
-        let bound = listeners.bind(config)?;
+        let plan = listeners.plan(config).await?;
         let access = config.log.clone();
         let log = open_log(config)?;
         let threads = threads(config);
@@ -79,8 +83,8 @@ impl Server {
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
         let guard = guards(&proxy, &gateway, &open);
-        listeners.apply(snapshot.config(), bound, guard);
-        Ok((Self { registry, gateway, proxy, open, listeners, access }, warnings))
+        listeners.start(plan, guard);
+        Ok((Self { registry, gateway, proxy, open, listeners, access, threads }, warnings))
     }
 
     /// Where each listener listens.
@@ -111,18 +115,33 @@ impl Server {
     /// # Errors
     /// What is wrong with it. Everything is then as it was before.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<Problem>, Vec<Problem>> {
-        let (snapshot, warnings) = check(config, &self.registry, Some(self.gateway.snapshot())).await?;
-        let bound = self.listeners.bind(snapshot.config())?;
+        let (snapshot, mut warnings) = check(config, &self.registry, Some(self.gateway.snapshot())).await?;
+        let plan = self.listeners.plan(snapshot.config()).await?;
         let log =
             if snapshot.config().log.access == self.access.access { None } else { Some(open_log(snapshot.config())?) };
+        // Each exchange has the names of its own generation, so those of the next are known before it is served.
+        self.listeners.rename(&plan, snapshot.generation());
         self.gateway.swap(snapshot.clone());
         if let Some(log) = log {
             self.gateway.access_log().store(log.map(Arc::new));
         }
         self.access = snapshot.config().log.clone();
         let guard = guards(&self.proxy, &self.gateway, &self.open);
-        self.listeners.apply(snapshot.config(), bound, guard);
+        self.listeners.start(plan, guard);
+        warnings.extend(self.needs_restart(snapshot.config()));
         Ok(warnings)
+    }
+
+    /// What a reload can't change.
+    fn needs_restart(&self, config: &Config) -> Option<Problem> {
+        let asked = threads(config);
+        (asked != self.threads).then(|| {
+            let message = format!(
+                "a reload can't change this: asked for {asked}, at work {}; restart the door for it",
+                self.threads
+            );
+            config.source.warning(&["process", "threads"], message)
+        })
     }
 
     /// Opens the access log's file anew, for a rotation: the line that is being written goes to the old one.
@@ -144,23 +163,39 @@ impl Server {
         }
     }
 
-    /// Ends well: accepts nothing more, answers what is under way and what comes on open connections, and returns as
-    /// soon as none is left, at the latest after `process.drain`. Returns how many were still open then.
+    /// Ends well: accepts nothing more but whoever could connect until now, answers what is under way and what comes
+    /// on open connections with `Connection: close`, and returns as soon as none is left, at the latest after
+    /// `process.drain` (or the quarter of a second that closing the listeners takes). Returns how many were cut then.
     pub async fn drain(&mut self) -> usize {
         let limit = self.gateway.snapshot().config().process.drain.0;
-        let ended = timeout(limit, async {
-            self.listeners.stop().await;
-            // What was accepted a moment ago has a task, which counts itself when it first runs.
-            tokio::time::sleep(JUST_ACCEPTED).await;
+        let end = Instant::now() + limit;
+        self.open.ask(Ending::AfterAnswer);
+        log::info!("draining: {} connections are open", self.open.count());
+        self.listeners.stop().await;
+        let drained = timeout_at(end, async {
             if timeout(LAME_DUCK.min(limit / 2), self.open.none()).await.is_err() {
-                // Connections without a request have had their time.
-                self.proxy.http_cleanup().await;
+                self.open.ask(Ending::WhenIdle);
                 self.open.none().await;
             }
         });
-        let in_time = ended.await.is_ok();
+        match drained.await {
+            Ok(()) => {
+                self.flush_logs().await;
+                0
+            }
+            Err(_) => self.cut().await,
+        }
+    }
+
+    /// Ends at once: what is under way is broken off and written down. Returns how many connections were open.
+    pub async fn cut(&self) -> usize {
+        let open = self.open.count();
+        self.open.ask(Ending::Now);
+        if timeout(LAST_WORDS, self.open.none()).await.is_err() {
+            log::debug!("{} connections did not end in time", self.open.count());
+        }
         self.flush_logs().await;
-        if in_time { 0 } else { self.open.count() }
+        open
     }
 }
 
@@ -176,8 +211,8 @@ fn guards<'a>(
     proxy: &'a Arc<HttpProxy<Gateway>>,
     gateway: &'a Gateway,
     open: &'a Arc<Open>,
-) -> impl Fn(&Name) -> Guard + 'a {
-    |name| Guard::new(Arc::from(name.as_str()), Arc::clone(proxy), gateway.clone(), Arc::clone(open))
+) -> impl Fn(Arc<ListenerName>) -> Guard + 'a {
+    |name| Guard::new(name, Arc::clone(proxy), gateway.clone(), Arc::clone(open))
 }
 
 /// All that can be said of a configuration before it is served: it is compiled as for serving, and its own tests are

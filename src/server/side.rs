@@ -6,9 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use pingora::apps::ServerApp;
 use tokio::sync::watch;
 
-use super::listeners::accept;
-use super::socket::{BoundAddress, Socket};
-use crate::config::ListenAddress;
+use super::accepting::serve;
+use super::socket::{Bound, BoundAddress};
 
 /// A service that is served until this is dropped.
 pub struct SideService {
@@ -22,12 +21,12 @@ impl SideService {
     /// # Errors
     /// If there is no port left.
     pub fn start<A: ServerApp + Send + Sync + 'static>(app: A) -> io::Result<Self> {
-        let socket = Socket::bind(&ListenAddress::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)))?;
+        let Bound { socket, twin } = Bound::tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))?;
         let &BoundAddress::Tcp(address) = socket.address() else {
             return Err(io::Error::other("a TCP socket has no TCP address"));
         };
         let (stop, stopped) = watch::channel(false);
-        drop(accept(socket, app, stopped));
+        drop(serve(socket.address(), twin, app, stopped));
         Ok(Self { address, _stop: stop })
     }
 

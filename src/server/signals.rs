@@ -17,24 +17,29 @@ pub async fn run_until_told(mut server: Server, file: &Path, mut signals: Signal
                 () = reload(&mut server, file) => {}
                 // A reload that takes its time (a name that does not resolve) must not keep anybody from stopping.
                 stop = signals.stop() => match stop {
-                    Told::Leave => return,
+                    Told::Leave => return leave(&server).await,
                     _ => break,
                 },
             },
             Told::ReopenLogs => server.reopen_logs(),
             Told::Drain => break,
-            Told::Leave => return,
+            Told::Leave => return leave(&server).await,
         }
     }
     tell_systemd(NotifyState::Stopping);
-    log::info!("draining: {} connections are open", server.connections());
-    tokio::select! {
-        left = server.drain() => match left {
-            0 => log::info!("drained"),
-            left => log::warn!("the drain time is over: {left} connections are cut"),
-        },
-        _ = signals.stop() => log::warn!("told again: leaving at once"),
+    let left = tokio::select! {
+        left = server.drain() => Some(left),
+        _ = signals.stop() => None,
+    };
+    match left {
+        Some(0) => log::info!("drained"),
+        Some(left) => log::warn!("the drain time is over: {left} connections were cut"),
+        None => leave(&server).await,
     }
+}
+
+async fn leave(server: &Server) {
+    log::warn!("told to leave at once: {} connections were cut", server.cut().await);
 }
 
 async fn reload(server: &mut Server, file: &Path) {

@@ -1,14 +1,18 @@
 //! Listening sockets: bound before anything is served.
 
 use std::fmt;
-use std::fs::Permissions;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::{GetSocketDigest, SocketDigest};
+use socket2::SockRef;
+
+use super::shut;
+use super::socket_path::{self, SocketPath};
 use crate::config::ListenAddress;
 
 /// Where a socket listens, with the port that the kernel chose where the file says 0.
@@ -29,75 +33,101 @@ impl fmt::Display for BoundAddress {
     }
 }
 
-/// A socket that listens, and is not yet accepted from. Dropped, it leaves nothing behind.
+/// A socket that listens. Dropped, it leaves nothing behind.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: OwnedFd,
-    path: SocketPath,
+    listener: Listener,
+    path: Option<SocketPath>,
     address: BoundAddress,
 }
 
-/// The path of a Unix socket, if it is one, which goes when this is dropped: clients then see that nobody is there,
-/// not a socket that nobody answers on.
 #[derive(Debug)]
-pub(super) struct SocketPath(Option<PathBuf>);
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
 
-impl Drop for SocketPath {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0
-            && let Err(e) = std::fs::remove_file(path)
-            && e.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("the socket {} could not be removed: {e}", path.display());
+/// A socket that is not accepted from yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// The socket, for whoever closes it.
+    pub(super) socket: Socket,
+    /// The same socket for whoever accepts, and closes this when it is told to stop.
+    pub(super) twin: OwnedFd,
+}
+
+impl Bound {
+    /// Takes an address. A Unix socket that nobody listens on any more is replaced; anything else at its path is not.
+    pub(super) async fn to(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => Self::tcp(*address),
+            ListenAddress::Unix(path) => {
+                socket_path::remove_stale(path).await?;
+                let listener = UnixListener::bind(path)?;
+                let bound = SocketPath::of_bound(path)?;
+                listener.set_nonblocking(true)?;
+                let twin = listener.as_fd().try_clone_to_owned()?;
+                let address = BoundAddress::Unix(path.clone());
+                Ok(Self { socket: Socket { listener: Listener::Unix(listener), path: Some(bound), address }, twin })
+            }
         }
+    }
+
+    /// The same for an address of the network, which never waits.
+    pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let twin = listener.as_fd().try_clone_to_owned()?;
+        let address = BoundAddress::Tcp(listener.local_addr()?);
+        Ok(Self { socket: Socket { listener: Listener::Tcp(listener), path: None, address }, twin })
     }
 }
 
 impl Socket {
-    /// Takes an address. A Unix socket that nobody listens on any more is replaced; anything else at its path is not.
-    pub(super) fn bind(address: &ListenAddress) -> io::Result<Self> {
-        match address {
-            ListenAddress::Tcp(address) => {
-                let listener = TcpListener::bind(address)?;
-                listener.set_nonblocking(true)?;
-                let address = BoundAddress::Tcp(listener.local_addr()?);
-                Ok(Self { address, fd: listener.into(), path: SocketPath(None) })
-            }
-            ListenAddress::Unix(path) => {
-                remove_stale(path)?;
-                let listener = UnixListener::bind(path)?;
-                listener.set_nonblocking(true)?;
-                let address = BoundAddress::Unix(path.clone());
-                Ok(Self { address, fd: listener.into(), path: SocketPath(Some(path.clone())) })
-            }
-        }
-    }
-
     /// Where it listens.
     pub(super) fn address(&self) -> &BoundAddress {
         &self.address
     }
 
-    /// Gives the descriptor away, to whoever closes it, and the path, to whoever accepts.
-    pub(super) fn into_parts(self) -> (RawFd, SocketPath) {
-        (self.fd.into_raw_fd(), self.path)
+    /// Turns away whoever would connect from now on; who has connected, or is half-way there, can be accepted still.
+    /// To be called when nobody waits for connections any more: a Unix socket looks ready for ever from now on.
+    ///
+    /// The path of a Unix socket goes at once, unless another socket has taken it meanwhile.
+    pub(super) fn turn_away(&mut self) {
+        self.path = None;
+        let turned = match &self.listener {
+            Listener::Tcp(listener) => shut::drop_first_packets(listener),
+            Listener::Unix(listener) => SockRef::from(listener).shutdown(Shutdown::Read),
+        };
+        if let Err(e) = turned {
+            log::debug!("{}: who connects just as it is closed may be reset: {e}", self.address);
+        }
     }
-}
 
-/// What may connect to a Unix socket: its owner and group, so nobody whom the operator did not let in.
-pub(super) fn unix_permissions() -> Permissions {
-    Permissions::from_mode(0o660)
-}
-
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on it")),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(e) => Err(e),
-        },
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of another kind at this path")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
+    /// The next connection that waits; `None` when there is none.
+    pub(super) fn accept_waiting(&self) -> io::Result<Option<Stream>> {
+        loop {
+            let accepted = match &self.listener {
+                Listener::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    tokio::net::TcpStream::from_std(stream).map(Stream::from)
+                }),
+                Listener::Unix(listener) => listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    tokio::net::UnixStream::from_std(stream).map(Stream::from)
+                }),
+            };
+            match accepted {
+                Ok(mut stream) => {
+                    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+                    stream.set_socket_digest(digest);
+                    return Ok(Some(stream));
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                // The client has gone already.
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 }

@@ -116,7 +116,7 @@ async fn reloads_under_load_lose_no_request() {
 #[tokio::test]
 async fn a_door_that_drains_answers_what_is_under_way_and_what_still_comes_with_a_close() {
     let gate = Gate::new();
-    let api = Upstream::new().on("/slow", reply(200).wait(&gate).body("slow")).on("*", reply(200)).start().await;
+    let api = Upstream::new().on("/slow", reply(200).hold(&gate).body("slow")).on("*", reply(200)).start().await;
     let door = Gateway::start(&format!("routes: {{a: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
     let client = door.client().clone();
     let mut idle = client.connect().await;
@@ -135,6 +135,76 @@ async fn a_door_that_drains_answers_what_is_under_way_and_what_still_comes_with_
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     gate.open();
     let response = busy.read_response().await;
-    assert_eq!((response.status, response.text()), (200, "slow"));
+    assert_eq!((response.status, response.text(), response.header("connection")), (200, "slow", Some("close")));
     assert_eq!(drained.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_has_begun_is_waited_for_when_a_door_drains() {
+    let door = Gateway::start(&format!("{}\nprocess: {{drain: 4s}}", file("whole"))).await;
+    let client = door.client().clone();
+    let mut idle = client.connect().await;
+    idle.send(client.get("/a")).await;
+    let mut begun = client.connect().await;
+    begun.write("GET /a HTTP/1.1\r\nHo").await;
+    let drained = tokio::spawn(door.drain());
+    // Once idle connections are closed it would be this one's turn.
+    assert_eq!(idle.read_to_close().await, b"");
+    begun.write("st: x\r\n\r\n").await;
+    let answer = String::from_utf8(begun.read_to_close().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("whole"), "{answer}");
+    assert!(answer.contains("Connection: close"), "{answer}");
+    drop(begun);
+    assert_eq!(within("the drain", drained).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_listener_can_be_renamed_and_keeps_its_socket_and_its_connections() {
+    let file = |name: &str| format!("listeners: {{{name}: {{address: \"127.0.0.1:0\"}}}}\n{}", file("x"));
+    let mut door = Gateway::start(&file("web")).await;
+    let mut connection = door.client().connect().await;
+    connection.send(door.get("/a")).await;
+    door.reload(&file("door")).await.unwrap();
+    connection.send(door.get("/a")).await;
+    door.get("/a").send().await;
+    let names: Vec<_> = door.log(3).await.iter().map(|line| line["listener"].clone()).collect();
+    assert_eq!(names, ["web", "door", "door"]);
+    assert_eq!(door.server().addresses().len(), 1);
+}
+
+#[tokio::test]
+async fn two_listeners_can_swap_their_addresses_and_connections_get_the_rights_of_the_address() {
+    let file = |inner: &str, outer: &str| {
+        format!(
+            "listeners: {{inner: {{address: \"{inner}\", trusted_proxies: [127.0.0.0/8]}}, outer: {{address: \"{outer}\"}}}}\n{}",
+            file("x")
+        )
+    };
+    let mut door = Gateway::start(&file("127.0.0.1:0", "127.0.0.2:0")).await;
+    let (first, second) = (door.client_of("inner"), door.client_of("outer"));
+    let mut connections = [first.connect().await, second.connect().await];
+    for swapped in [false, true] {
+        if swapped {
+            door.reload(&file("127.0.0.2:0", "127.0.0.1:0")).await.unwrap();
+        }
+        for connection in &mut connections {
+            connection.send(Request::new("GET", "/a").header("x-forwarded-for", "192.0.2.7")).await;
+        }
+    }
+    let lines = door.log(4).await;
+    let seen = |line: usize| (lines[line]["listener"].as_str().unwrap(), lines[line]["client"] == "192.0.2.7");
+    assert_eq!([seen(0), seen(1)], [("inner", true), ("outer", false)]);
+    assert_eq!([seen(2), seen(3)], [("outer", false), ("inner", true)]);
+    assert_eq!(door.client_of("inner").get("/a").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_port_that_a_removed_listener_had_can_be_taken_by_the_next_file() {
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let with =
+        format!("listeners: {{web: {{address: \"127.0.0.1:0\"}}, more: {{address: \"{port}\"}}}}\n{}", file("x"));
+    let mut door = Gateway::start(&with).await;
+    door.reload(&file("x")).await.unwrap();
+    door.reload(&with).await.unwrap();
+    assert_eq!(door.client_of("more").get("/a").send().await.text(), "x");
 }

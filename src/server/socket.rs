@@ -56,6 +56,10 @@ pub(super) struct Bound {
     pub(super) twin: OwnedFd,
 }
 
+/// How many may wait to be accepted, as far as the kernel allows (`net.core.somaxconn`). The standard library's 128
+/// is little for a burst that comes while the door starts.
+const QUEUE: i32 = 65535;
+
 impl Bound {
     /// Takes an address. A Unix socket that nobody listens on any more is replaced; anything else at its path is not.
     pub(super) async fn to(address: &ListenAddress) -> io::Result<Self> {
@@ -66,6 +70,7 @@ impl Bound {
                 let listener = UnixListener::bind(path)?;
                 let bound = SocketPath::of_bound(path)?;
                 listener.set_nonblocking(true)?;
+                SockRef::from(&listener).listen(QUEUE)?;
                 let twin = listener.as_fd().try_clone_to_owned()?;
                 let address = BoundAddress::Unix(path.clone());
                 Ok(Self { socket: Socket { listener: Listener::Unix(listener), path: Some(bound), address }, twin })
@@ -77,6 +82,7 @@ impl Bound {
     pub(super) fn tcp(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
+        SockRef::from(&listener).listen(QUEUE)?;
         let twin = listener.as_fd().try_clone_to_owned()?;
         let address = BoundAddress::Tcp(listener.local_addr()?);
         Ok(Self { socket: Socket { listener: Listener::Tcp(listener), path: None, address }, twin })

@@ -43,3 +43,29 @@ pub(super) fn drop_first_packets(listener: &TcpListener) -> io::Result<()> {
 pub(super) fn drop_first_packets(_: &TcpListener) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_has_connected_is_served_and_nobody_else_connects() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut before = TcpStream::connect(address).unwrap();
+            drop_first_packets(&listener).unwrap();
+            let after = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+            assert_eq!(after.err().map(|e| e.kind()), Some(ErrorKind::TimedOut));
+            let (mut accepted, _) = listener.accept().unwrap();
+            before.write_all(b"ping").unwrap();
+            let mut said = [0; 4];
+            accepted.read_exact(&mut said).unwrap();
+            assert_eq!(&said, b"ping");
+        }
+    }
+}

@@ -69,6 +69,7 @@ impl Bound {
                 socket_path::remove_stale(path).await?;
                 let listener = UnixListener::bind(path)?;
                 let bound = SocketPath::of_bound(path)?;
+                std::fs::set_permissions(path, socket_path::permissions())?;
                 listener.set_nonblocking(true)?;
                 SockRef::from(&listener).listen(QUEUE)?;
                 let twin = listener.as_fd().try_clone_to_owned()?;

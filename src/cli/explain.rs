@@ -11,6 +11,7 @@ use super::{FAINT, File, GOOD, STRONG, WARNING, fail, load, pretty, print, refus
 use crate::explain::{Explanation, Peer, Question};
 use crate::filter::Registry;
 use crate::snapshot;
+use crate::upstream::Using;
 
 /// What to explain.
 #[derive(clap::Args)]
@@ -109,7 +110,12 @@ fn for_people(found: &Explanation, method: &Method) -> String {
     }
     if let Some(upstream) = &found.upstream {
         let endpoint = found.endpoint.as_deref().unwrap_or("no endpoint");
-        page.field("upstream", Some(&format!("{upstream}, endpoint {endpoint}")));
+        let using = match found.using {
+            Some(Using::Backups) => ", a backup since no primary can be used",
+            Some(Using::Everyone) => ", used with all others since too few can be (`panic`)",
+            _ => "",
+        };
+        page.field("upstream", Some(&format!("{upstream}, endpoint {endpoint}{using}")));
         let shares: Vec<String> =
             found.shares.iter().map(|share| format!("{} {}", share.weight, share.upstream)).collect();
         page.field("shares", Some(shares.join(", ").as_str()).filter(|shares| !shares.is_empty()));

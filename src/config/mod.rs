@@ -47,9 +47,11 @@ pub use schema::schema;
 pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
-pub use upstream::{ClientCert, Endpoint, Tls, Upstream, UpstreamTimeouts};
+pub use upstream::{
+    Balance, Breaker, ClientCert, Ejection, Endpoint, HashKey, Limits, Tls, Upstream, UpstreamTimeouts,
+};
 pub use value::{
-    AccessFormat, AccessTarget, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name, Network,
-    OneOrMany, Period, Protocol, RawNode, Resolved, SecretText, Status, Threads, TlsName, TrustedPeer, UpstreamUrl,
-    Weight, by_header,
+    AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,
+    Network, OneOrMany, Percent, Period, Protocol, RawNode, Resolved, SecretText, Share, Status, Threads, TlsName,
+    TrustedPeer, UpstreamUrl, Weight, by_header,
 };

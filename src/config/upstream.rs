@@ -12,17 +12,46 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-use super::value::{EndpointAddress, HostPolicy, Limit, Period, Protocol, Weight};
+mod balance;
+mod breaker;
+mod ejection;
+mod limits;
+
+use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
+pub use balance::{Balance, HashKey};
+pub use breaker::Breaker;
+pub use ejection::Ejection;
+pub use limits::Limits;
 pub use tls::{ClientCert, Tls};
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// At least one, by turns in proportion to their weights.
+    /// At least one. Each stands there once; `weight` gives it a larger share.
     #[serde(deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub endpoints: Vec<Endpoint>,
+    /// Which endpoint gets the next request: `round_robin` (by turns), `least_requests` (of two drawn by weight the one with
+    /// fewer requests in flight) or `{hash: client_ip}`, `{hash: {header: x-user}}`, `{hash: {cookie: sid}}`,
+    /// `{hash: {path: id}}` (the same key, the same endpoint). A request without the key goes by turns.
+    #[serde(default)]
+    pub balance: Balance,
+    /// An endpoint that comes back, or joins a running upstream, gets its share little by little over this time, from a tenth
+    /// upwards (nginx, Envoy); `off` gives it all at once.
+    #[serde(default = "off")]
+    pub slow_start: Limit,
+    /// When less than this share of the primary endpoints can be used and no backup can, all of them are used: what is
+    /// ejected or fails its checks may still answer, and the few that are left would break down (Envoy's panic threshold).
+    #[serde(default = "half")]
+    pub panic: Share,
+    /// Takes an endpoint out of use when requests to it fail again and again. None: never.
+    pub ejection: Option<Ejection>,
+    /// Leaves the upstream alone for a while when too many requests fail. None: never.
+    pub breaker: Option<Breaker>,
+    /// How much it is given at a time.
+    #[serde(default)]
+    pub limits: Limits,
     /// How long to wait for them.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
@@ -37,6 +66,33 @@ pub struct Upstream {
     pub tls: Option<Tls>,
 }
 
+impl Upstream {
+    /// These endpoints, and everything else as it is where the file says nothing.
+    pub fn of(endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            endpoints,
+            balance: Balance::default(),
+            slow_start: off(),
+            panic: half(),
+            ejection: None,
+            breaker: None,
+            limits: Limits::default(),
+            timeouts: UpstreamTimeouts::default(),
+            host: HostPolicy::default(),
+            protocol: Protocol::default(),
+            tls: None,
+        }
+    }
+}
+
+fn off() -> Limit {
+    Limit::Off
+}
+
+fn half() -> Share {
+    Share::Of(Percent::whole(50))
+}
+
 /// One address of an upstream: `127.0.0.1:9101`, `users.internal:80`, `unix:/run/users.sock`, or
 /// `{address: …, weight: …}`.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +101,15 @@ pub struct Endpoint {
     pub address: EndpointAddress,
     /// Its share of the requests beside the others'; 0 takes it out of turn.
     pub weight: Weight,
+    /// Whether it is used only when no primary endpoint can be.
+    pub backup: bool,
+}
+
+impl Endpoint {
+    /// A primary one of weight 1.
+    pub fn of(address: EndpointAddress) -> Self {
+        Self { address, weight: one(), backup: false }
+    }
 }
 
 /// How long to wait for an upstream.
@@ -88,6 +153,9 @@ struct Written {
     /// Its share of the requests beside the others'; 0 takes it out of turn.
     #[serde(default = "one")]
     weight: Weight,
+    /// Used only when no endpoint without this can be.
+    #[serde(default)]
+    backup: bool,
 }
 
 fn one() -> Weight {
@@ -108,12 +176,12 @@ impl<'de> Deserialize<'de> for Endpoint {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Endpoint, E> {
-                Ok(Endpoint { address: text.parse().map_err(E::custom)?, weight: one() })
+                text.parse().map(Endpoint::of).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Endpoint, A::Error> {
-                let Written { address, weight } = Written::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Endpoint { address, weight })
+                let Written { address, weight, backup } = Written::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Endpoint { address, weight, backup })
             }
         }
 

@@ -40,8 +40,10 @@ macro_rules! text_type {
 }
 
 mod address;
+mod count;
 mod header;
 mod path;
+mod percent;
 mod secret;
 mod time;
 mod tls_name;
@@ -49,9 +51,11 @@ mod weight;
 mod word;
 
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
+pub use count::Count;
 pub use header::by_header;
 pub(super) use header::{HeaderText, conditions};
 pub use path::FilePath;
+pub use percent::{Percent, Share};
 pub use secret::{Resolved, SecretText};
 pub use time::{Limit, Period};
 pub use tls_name::TlsName;

@@ -13,6 +13,7 @@ use crate::filter::Verdict;
 pub use crate::proxy::Peer;
 use crate::proxy::{self, Decision, Exchange, Fault, Incoming};
 use crate::snapshot::{Action, Snapshot};
+use crate::upstream::Using;
 pub use trial::{Shortfall, try_all};
 
 /// A request on paper.
@@ -68,6 +69,9 @@ pub struct Explanation {
     pub upstream: Option<String>,
     /// The endpoint whose turn it would be in a door that has just started.
     pub endpoint: Option<String>,
+    /// Whom the upstream uses, where that is not its primary endpoints as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub using: Option<Using>,
     /// Where the route shares its requests out: all upstreams and their weights.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -159,6 +163,7 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
         detail: None,
         upstream: None,
         endpoint: None,
+        using: None,
         shares: shares(exchange),
         path: canonical,
         timeout_ms: exchange.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
@@ -211,11 +216,14 @@ impl Explanation {
     /// The request as the upstream would see it.
     async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
         let Some(onward) = exchange.onward.as_mut() else { return };
-        onward.endpoint = onward.upstream.peek().cloned();
-        if onward.endpoint.is_none() {
-            let reply = exchange.fail(Fault::NoEndpoint).reply();
-            return self.answered(exchange, reply).await;
+        match onward.upstream.peek(&onward.ask(exchange.started)) {
+            Ok(endpoint) => onward.endpoint = Some(endpoint),
+            Err(why) => {
+                let reply = exchange.fail(why.into()).reply();
+                return self.answered(exchange, reply).await;
+            }
         }
+        self.using = Some(onward.upstream.using()).filter(|using| *using != Using::Primaries);
         self.upstream = Some(onward.upstream.name().to_string());
         self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
         self.path = Some(onward.target.clone());

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Version};
 
 use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
-use super::{forwarded, headers};
+use super::{forwarded, headers, key};
 use crate::filter::{Outcome, Reply, Request, Subject, Verdict};
 use crate::head::strict::{self, HeadProblem};
 use crate::head::{Head, Headers, Path};
@@ -71,7 +71,7 @@ pub async fn run(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option
     };
     let rehearsal = trace.is_some();
     match filter(exchange, &taken, incoming, trace).await {
-        Outcome::Continue => act(exchange, &taken, rehearsal),
+        Outcome::Continue => act(exchange, &taken, incoming, rehearsal),
         Outcome::Reply(kind, reply) => {
             let cause = reply.cause.unwrap_or("filter_reply");
             let story = reply.reason.clone().unwrap_or_else(|| format!("filter `{kind}` answered"));
@@ -192,7 +192,7 @@ async fn filter(
     chain.request(&mut request, entered, trace).await
 }
 
-fn act(exchange: &mut Exchange, taken: &Taken, rehearsal: bool) -> Decision {
+fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsal: bool) -> Decision {
     match &taken.route.action {
         Action::Forward(forward) => {
             let turn = if rehearsal { forward.turns.peek() } else { forward.turns.next() };
@@ -201,7 +201,8 @@ fn act(exchange: &mut Exchange, taken: &Taken, rehearsal: bool) -> Decision {
             };
             match onward_target(exchange, taken, forward) {
                 Ok(path) => {
-                    exchange.onward = Some(Onward::new(target.upstream.clone(), path));
+                    let key = key::of(exchange, taken, incoming, &target.upstream.settings().balance);
+                    exchange.onward = Some(Onward { key, ..Onward::new(target.upstream.clone(), path) });
                     Decision::Forward
                 }
                 Err(fault) => Decision::Refuse(fault),
@@ -273,6 +274,10 @@ impl Onward {
         Self {
             upstream,
             target,
+            key: None,
+            picked: None,
+            tried: Vec::new(),
+            status: None,
             endpoint: None,
             address: 0,
             tries: 0,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{Extensions, HeaderValue, Method, Version};
+use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 
 use super::fault::Fault;
 use crate::filter::{Client, Edits, Subject};
@@ -13,7 +13,7 @@ use crate::head::Path;
 use crate::observe::Record;
 use crate::route::Match;
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{Endpoint, Picked, Upstream};
 
 /// The state of one exchange. Knows no server: the live proxy and `explain` fill and read the same.
 pub struct Exchange {
@@ -74,6 +74,8 @@ pub struct Asked {
     pub referer: Option<HeaderValue>,
     /// Bytes of body that came from the client.
     pub body_bytes: u64,
+    /// Whether all of it came and went on.
+    pub is_whole: bool,
 }
 
 /// The route that takes a request, and how.
@@ -92,6 +94,14 @@ pub struct Onward {
     pub upstream: Arc<Upstream>,
     /// Path and query that it goes on with.
     pub target: String,
+    /// The number of what decides its endpoint, if the upstream's `balance` is a hash.
+    pub key: Option<u64>,
+    /// The endpoint that has it, and all that it holds there; `None` once the try is over.
+    pub picked: Option<Picked>,
+    /// The endpoints of the tries before.
+    pub tried: Vec<Arc<Endpoint>>,
+    /// The final status that the latest try brought.
+    pub status: Option<StatusCode>,
     /// The endpoint of the latest try.
     pub endpoint: Option<Arc<Endpoint>>,
     /// Which of the endpoint's addresses is tried.
@@ -168,8 +178,13 @@ impl Exchange {
         self.route.as_ref().map(|taken| &taken.path).or(self.asked.path.as_ref())
     }
 
-    /// Marks it as failed. The first fault counts: what follows from it is no news.
+    /// Marks it as failed, and tells the upstream what that says of its endpoint. The first fault counts: what follows from
+    /// it is no news.
     pub fn fail(&mut self, fault: Fault) -> &Fault {
+        if let Some(onward) = &mut self.onward {
+            let waiting = self.asked.is_whole && onward.head_after.is_none();
+            onward.end(fault.outcome(waiting), Instant::now());
+        }
         self.answered.fault.get_or_insert(fault)
     }
 

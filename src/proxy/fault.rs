@@ -29,6 +29,12 @@ pub enum Fault {
     Filter(Failure),
     /// No endpoint can take a request.
     NoEndpoint,
+    /// Too many requests to the upstream fail; for so long it is left alone yet.
+    BreakerOpen(Duration),
+    /// Every endpoint has as many connections in use as it may.
+    LimitConnections,
+    /// The upstream has as many requests in flight as it may.
+    LimitRequests,
     /// An endpoint could not be reached.
     Connect(ConnectFault),
     /// The exchange took longer than its route allows.
@@ -95,7 +101,11 @@ impl Fault {
             Fault::MethodNotAllowed(_) => 405,
             Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout) => 499,
             Fault::Filter(_) | Fault::Internal(_) => 500,
-            Fault::NoEndpoint | Fault::Shutdown => 503,
+            Fault::NoEndpoint
+            | Fault::Shutdown
+            | Fault::BreakerOpen(_)
+            | Fault::LimitConnections
+            | Fault::LimitRequests => 503,
             Fault::Connect(ConnectFault::Timeout) | Fault::Deadline | Fault::Upstream(UpstreamFault::IdleTimeout) => {
                 504
             }
@@ -114,6 +124,9 @@ impl Fault {
             Fault::MethodNotAllowed(_) => "method_not_allowed",
             Fault::Filter(_) => "filter_failed",
             Fault::NoEndpoint => "no_endpoint",
+            Fault::BreakerOpen(_) => "breaker_open",
+            Fault::LimitConnections => "limit_connections",
+            Fault::LimitRequests => "limit_requests",
             Fault::Connect(ConnectFault::Refused) => "upstream_refused",
             Fault::Connect(ConnectFault::Timeout) => "upstream_connect_timeout",
             Fault::Connect(ConnectFault::Unreachable) => "upstream_unreachable",
@@ -144,6 +157,8 @@ impl Fault {
             Fault::Shutdown => {
                 Some("broken off: `process.drain` was over, or the door was told to leave at once".into())
             }
+            Fault::BreakerOpen(left) if left.is_zero() => Some("one request tries whether it may close".into()),
+            Fault::BreakerOpen(left) => Some(format!("it stays open for {left:?} yet")),
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }
@@ -167,6 +182,10 @@ impl Fault {
                     Ok(allow) => reply.with_header(header::ALLOW, allow),
                     Err(_) => reply,
                 }
+            }
+            Fault::BreakerOpen(left) => {
+                let after = HeaderValue::from(super::tries::retry_after(*left));
+                Reply::bare_problem(status).with_header(header::RETRY_AFTER, after)
             }
             _ => Reply::bare_problem(status),
         }

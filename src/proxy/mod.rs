@@ -23,11 +23,13 @@ mod fault;
 mod forwarded;
 mod guard;
 mod headers;
+mod key;
 mod listener_name;
 mod open;
 mod pingora_headers;
 mod reply;
 mod stream;
+mod tries;
 mod trip;
 
 use std::sync::Arc;
@@ -44,7 +46,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use crate::config::{Limit, Protocol};
+use crate::config::Protocol;
 use crate::filter::Reply;
 use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
@@ -53,7 +55,7 @@ use crate::upstream::{classify, only_http1};
 use connection::Connection;
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run};
-pub use exchange::{Exchange, Onward, Peer};
+pub use exchange::{Exchange, Peer};
 pub use fault::Fault;
 use fault::{ClientFault, ConnectFault, UpstreamFault};
 pub use guard::Guard;
@@ -253,15 +255,16 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
         // A try that replays the body counts it anew.
         trip.asked.body_bytes = 0;
-        match trip.onward.as_mut().and_then(Onward::next_peer) {
-            Some(mut peer) => {
+        let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(Instant::now()));
+        match peer {
+            Ok(mut peer) => {
                 if session.is_upgrade_req() {
                     only_http1(&mut peer);
                 }
                 Ok(peer)
             }
-            None => {
-                trip.fail(Fault::NoEndpoint);
+            Err(fault) => {
+                trip.fail(fault);
                 Err(Error::explain(ErrorType::HTTPStatus(503), "no endpoint can take a request"))
             }
         }
@@ -269,7 +272,7 @@ impl ProxyHttp for Gateway {
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
         // Nothing was sent, so the endpoint's next address may be tried whatever the method.
-        let more = trip.onward.as_mut().is_some_and(Onward::next_address);
+        let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(Instant::now()));
         e.set_retry(more);
         e
     }
@@ -309,9 +312,10 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
+        trip.asked.is_whole |= end;
         trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(())
     }
@@ -331,6 +335,7 @@ impl ProxyHttp for Gateway {
         let after = trip.started.elapsed();
         let idle = trip.onward.as_mut().and_then(|onward| {
             onward.head_after = Some(after);
+            onward.answers(status, is_unbounded(head), Instant::now());
             onward.upstream.settings().timeouts.idle.after()
         });
         if is_unbounded(head) {
@@ -401,6 +406,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, _: Option<&Error>, trip: &mut Trip) {
         if let Some(connection) = trip.connection() {
             connection.boundary.message(wire_length(session));
+        }
+        if let Some(onward) = trip.onward.as_mut() {
+            onward.finish(Instant::now());
         }
         self.write_log(trip);
         if let Some(connection) = trip.connection() {
@@ -523,33 +531,6 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => Fault::Client(ClientFault::Gone),
         (ErrorSource::Downstream, _) => Fault::Client(ClientFault::MalformedBody),
         _ => Fault::Internal(e.to_string()),
-    }
-}
-
-impl Onward {
-    /// The peer of the next try: the endpoint whose turn it is, or once an address of an endpoint failed, that
-    /// endpoint's next.
-    fn next_peer(&mut self) -> Option<Box<HttpPeer>> {
-        if self.address == 0 {
-            self.endpoint = self.upstream.pick().cloned();
-        }
-        self.tries += 1;
-        self.tried_at = Some(Instant::now());
-        self.connected = false;
-        self.connected_after = None;
-        let endpoint = self.endpoint.as_ref()?;
-        let mut peer = Box::new(endpoint.peers().get(self.address)?.clone());
-        if self.upstream.settings().timeouts.keepalive == Limit::Off {
-            // Pingora keeps every connection at least for a moment; under a key of its own nobody finds it.
-            peer.group_key = fastrand::u64(..);
-        }
-        Some(peer)
-    }
-
-    /// Moves on to the endpoint's next address, if it has one.
-    fn next_address(&mut self) -> bool {
-        self.address += 1;
-        self.endpoint.as_ref().is_some_and(|endpoint| self.address < endpoint.peers().len())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::head::Path;
 use crate::head::hop::{is_framing, is_hop_by_hop};
 use crate::route::Pattern;
 use crate::template::Template;
-use crate::upstream::RoundRobin;
+use crate::upstream::{RoundRobin, Upstream};
 
 /// Compiles a route's action; `None` if there is a problem with it, which is then among `problems`.
 pub(super) fn compile(
@@ -76,6 +76,10 @@ impl Compiler<'_> {
         for (destination, below) in destinations(Some(to)) {
             let path: Vec<&str> = ["routes", self.name].into_iter().chain(below.iter().map(String::as_str)).collect();
             let upstream = upstreams.find(destination, &path, config, self.problems);
+            if let Some(upstream) = &upstream {
+                let below: Vec<&str> = below.iter().map(String::as_str).collect();
+                self.check_key(upstream, &below);
+            }
             targets.push(upstream);
         }
         let weights: Vec<u16> = match to {
@@ -98,6 +102,25 @@ impl Compiler<'_> {
             .map(|(upstream, weight)| Some(Target { upstream: upstream?, weight }))
             .collect();
         Some(Action::Forward(Forward { targets: targets?, turns: turns?, path: path? }))
+    }
+
+    /// What an upstream's `balance` asks for must be in every request that the route passes on to it.
+    fn check_key(&mut self, upstream: &Upstream, below: &[&str]) {
+        let config::Balance::Hash(config::HashKey::Path(key)) = &upstream.settings().balance else { return };
+        let known = wildcards(self.route);
+        if known.contains(key) {
+            return;
+        }
+        let name = upstream.name();
+        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        let known = match known.as_slice() {
+            [] => "they have none in common; balance it by something else".to_owned(),
+            known => format!("those that they have: {}", known.join(", ")),
+        };
+        self.problem(
+            below,
+            format!("upstream `{name}` is balanced by the wildcard `{key}`, which not every path here has; {known}"),
+        );
     }
 
     fn rewrite(&mut self, text: &str) -> Option<Template> {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::Snapshot;
 use crate::config;
-use crate::config::{Config, Destination, Name, Problem, To, UpstreamUrl, did_you_mean};
+use crate::config::{Config, Destination, Name, Problem, To, did_you_mean};
 use crate::upstream::{Remark, Transport, Upstream};
 
 /// The upstreams that could be made, by name or URL.
@@ -29,21 +29,14 @@ pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &m
             {
                 let path: Vec<&str> =
                     ["routes", route.as_ref()].into_iter().chain(path.iter().map(String::as_str)).collect();
-                upstreams.make(url.as_str(), &of_url(url), previous, &path, config, problems);
+                let tls = url.tls.then(config::Tls::default);
+                let endpoints = vec![config::Endpoint::of(url.address.clone())];
+                let settings = config::Upstream { tls, ..config::Upstream::of(endpoints) };
+                upstreams.make(url.as_str(), &settings, previous, &path, config, problems);
             }
         }
     }
     upstreams
-}
-
-fn of_url(url: &UpstreamUrl) -> config::Upstream {
-    config::Upstream {
-        endpoints: vec![config::Endpoint { address: url.address.clone(), weight: config::Weight(1) }],
-        timeouts: Default::default(),
-        host: Default::default(),
-        protocol: Default::default(),
-        tls: url.tls.then(config::Tls::default),
-    }
 }
 
 impl Upstreams {
@@ -64,14 +57,15 @@ impl Upstreams {
             self.broken.insert(name.into());
             return;
         };
-        let kept = previous.and_then(|snapshot| snapshot.upstream(name)).filter(|upstream| {
+        let previous = previous.and_then(|snapshot| snapshot.upstream(name));
+        let kept = previous.filter(|upstream| {
             upstream.settings() == settings && upstream.is_literal() && *upstream.transport() == transport
         });
         if let Some(upstream) = kept {
             self.made.insert(upstream.name().clone(), upstream.clone());
             return;
         }
-        match Upstream::new(name, settings, transport) {
+        match Upstream::new(name, settings, transport, previous.map(AsRef::as_ref)) {
             Ok(upstream) => {
                 if upstream.is_drained() {
                     let message = "every weight is 0, so every request for it gets a 503";

@@ -1,19 +1,30 @@
 //! One server of an upstream.
 
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::hysteresis::Checks;
+use super::limits::Gauge;
+use super::state::State;
 use crate::config;
 use crate::config::EndpointAddress;
 
 use super::Transport;
 
-/// One server of an upstream: its name for people, and a prepared peer for each of its addresses.
+/// One server of an upstream: its name for people, its part in the whole, a prepared peer for each of its addresses; and
+/// what is known of it while it runs, which goes along to the next endpoint of this name.
 #[derive(Debug)]
 pub struct Endpoint {
     name: Box<str>,
+    weight: u16,
+    backup: bool,
     peers: Box<[HttpPeer]>,
+    pub(super) state: Arc<State>,
+    /// By itself, since what checks have found is worth nothing once there are other checks.
+    pub(super) checks: Arc<Mutex<Checks>>,
 }
 
 impl Endpoint {
@@ -48,7 +59,16 @@ impl Endpoint {
             Ok(peer)
         };
         let peers = peers.into_iter().map(prepared).collect::<Result<_, String>>()?;
-        Ok(Self { name: name.into(), peers })
+        let (state, checks) = (Arc::default(), Arc::default());
+        Ok(Self { name: name.into(), weight: endpoint.weight.0, backup: endpoint.backup, peers, state, checks })
+    }
+
+    /// Takes over what is known of an endpoint of the same name; what checks have found only if they are the same.
+    pub(super) fn follow(&mut self, previous: &Self, same_checks: bool) {
+        self.state = previous.state.clone();
+        if same_checks {
+            self.checks = previous.checks.clone();
+        }
     }
 
     /// Its address as the file has it.
@@ -56,8 +76,33 @@ impl Endpoint {
         &self.name
     }
 
+    /// Its share of the requests beside the others'.
+    pub fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// Whether it is used only when no primary endpoint can be.
+    pub fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Whether this is the same server, perhaps of another generation.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.checks.lock().is_healthy()
+    }
+
     /// How to reach it, one peer for each of its addresses: when the first can't be connected to, the next may be.
     pub fn peers(&self) -> &[HttpPeer] {
         &self.peers
+    }
+}
+
+impl AsRef<Gauge> for Endpoint {
+    fn as_ref(&self) -> &Gauge {
+        &self.state.in_flight
     }
 }

@@ -184,10 +184,26 @@ impl Fault {
                 }
             }
             Fault::BreakerOpen(left) => {
-                let after = HeaderValue::from(super::tries::retry_after(*left));
+                let after = HeaderValue::from(retry_after(*left));
                 Reply::bare_problem(status).with_header(header::RETRY_AFTER, after)
             }
             _ => Reply::bare_problem(status),
         }
+    }
+}
+
+/// The seconds of a `Retry-After`: whole ones, and never none at all.
+fn retry_after(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0 || left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_never_told_to_come_too_early() {
+        let seconds = [0, 1, 999, 1_000, 1_001].map(|millis| retry_after(Duration::from_millis(millis)));
+        assert_eq!(seconds, [1, 1, 1, 1, 2]);
     }
 }

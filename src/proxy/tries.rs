@@ -1,6 +1,6 @@
 //! The tries of an exchange: where each goes, and what the upstream learns of how it ended.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::StatusCode;
 use pingora::upstreams::peer::HttpPeer;
@@ -18,8 +18,7 @@ impl Onward {
     /// Why there is none.
     pub fn next_peer(&mut self, now: Instant) -> Result<Box<HttpPeer>, Fault> {
         if self.address == 0 {
-            self.tried.extend(self.endpoint.take());
-            self.picked = None;
+            self.leave();
             let picked = self.upstream.pick(&self.ask(now)).map_err(Fault::from)?;
             self.endpoint = Some(picked.endpoint().clone());
             self.picked = Some(picked);
@@ -36,6 +35,14 @@ impl Onward {
             peer.group_key = fastrand::u64(..);
         }
         Ok(peer)
+    }
+
+    /// The try before this one is over. Its endpoint is not asked again while there is another one, unless all that failed was
+    /// a kept connection, which the endpoint may just have closed as idle.
+    fn leave(&mut self) {
+        self.picked = None;
+        let was_kept = self.connected && self.connected_after.is_none();
+        self.tried.extend(self.endpoint.take().filter(|_| !was_kept));
     }
 
     /// What the upstream is asked for this request.
@@ -104,9 +111,4 @@ impl Fault {
             _ => Outcome::Abandoned,
         }
     }
-}
-
-/// The seconds of a `Retry-After`: whole ones, and never none at all.
-pub fn retry_after(left: Duration) -> u64 {
-    left.as_secs() + u64::from(left.subsec_nanos() > 0 || left.is_zero())
 }

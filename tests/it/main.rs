@@ -18,3 +18,4 @@ mod reload;
 mod routing;
 mod streaming;
 mod upstream_tls;
+mod upstreams;

@@ -453,6 +453,32 @@ fn wrong_wholes() -> Vec<Broken> {
             "a weight from 0 to 1000",
         ),
         inside(
+            "an endpoint twice",
+            "upstreams:",
+            "  none: {endpoints: [127.0.0.1:1, 127.0.0.1:1]}",
+            "stands here twice",
+        ),
+        inside(
+            "a share without its sign",
+            "upstreams:",
+            "  none: {endpoints: [127.0.0.1:1], panic: 50}",
+            "write `50%`",
+        ),
+        inside("a hash of nothing", "upstreams:", "  none: {endpoints: [127.0.0.1:1], balance: hash}", "client_ip"),
+        inside(
+            "no failures",
+            "upstreams:",
+            "  none: {endpoints: [127.0.0.1:1], ejection: {consecutive_failures: 0}}",
+            "1 to 1000000",
+        ),
+        inside(
+            "a misspelt limit",
+            "upstreams:",
+            "  none: {endpoints: [127.0.0.1:1], limits: {request: 5}}",
+            "did you mean `requests`",
+        ),
+        inside("a breaker's slip", "upstreams:", "  none: {endpoints: [127.0.0.1:1], breaker: {window: 10}}", "10s"),
+        inside(
             "a rewrite that is no path",
             "routes:",
             "  s: {path: /s/, rewrite: /a/../../b, to: users}",

@@ -1,4 +1,5 @@
-//! What it costs to give a request to an endpoint and to take in how it ended, with 3 and with 1,000 endpoints.
+//! What it costs to give a request to an endpoint and to take in how it ended, with 3 and with 1,000 endpoints; and
+//! what a change of one costs.
 //!
 //! `cargo bench --bench pick`
 
@@ -58,5 +59,20 @@ fn measure(criterion: &mut Criterion, name: &str, upstream: &Arc<Upstream>) {
     });
 }
 
-criterion_group!(benches, pick);
+/// What it costs to find out anew who is used, which the request pays that ejects an endpoint: two changes each time.
+fn change(criterion: &mut Criterion) {
+    for count in [3, 1_000] {
+        let upstream = upstream(count, |_| {});
+        let name = upstream.endpoints()[0].name().to_owned();
+        let now = Instant::now();
+        criterion.bench_function(&format!("unhealthy and back, one of {count}"), |b| {
+            b.iter(|| {
+                (0..3).for_each(|_| upstream.checked(&name, Err(String::new()), now));
+                (0..2).for_each(|_| upstream.checked(&name, Ok(()), now));
+            });
+        });
+    }
+}
+
+criterion_group!(benches, pick, change);
 criterion_main!(benches);

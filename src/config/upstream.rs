@@ -32,17 +32,18 @@ pub struct Upstream {
     #[serde(deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub endpoints: Vec<Endpoint>,
-    /// Which endpoint gets the next request: `round_robin` (by turns), `least_requests` (of two drawn by weight the one with
-    /// fewer requests in flight) or `{hash: client_ip}`, `{hash: {header: x-user}}`, `{hash: {cookie: sid}}`,
+    /// Which endpoint gets the next request: `round_robin` (by turns), `least_requests` (of two drawn by weight the one
+    /// with fewer requests in flight) or `{hash: client_ip}`, `{hash: {header: x-user}}`, `{hash: {cookie: sid}}`,
     /// `{hash: {path: id}}` (the same key, the same endpoint). A request without the key goes by turns.
     #[serde(default)]
     pub balance: Balance,
-    /// An endpoint that comes back, or joins a running upstream, gets its share little by little over this time, from a tenth
-    /// upwards (nginx, Envoy); `off` gives it all at once.
+    /// An endpoint that comes back, or joins a running upstream, gets its share little by little over this time, from a
+    /// tenth upwards (nginx, Envoy); `off` gives it all at once.
     #[serde(default = "off")]
     pub slow_start: Limit,
     /// When less than this share of the primary endpoints can be used and no backup can, all of them are used: what is
-    /// ejected or fails its checks may still answer, and the few that are left would break down (Envoy's panic threshold).
+    /// ejected or fails its checks may still answer, and the few that are left would break down (Envoy's panic
+    /// threshold).
     #[serde(default = "half")]
     pub panic: Share,
     /// Takes an endpoint out of use when requests to it fail again and again. None: never.

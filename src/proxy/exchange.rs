@@ -178,8 +178,8 @@ impl Exchange {
         self.route.as_ref().map(|taken| &taken.path).or(self.asked.path.as_ref())
     }
 
-    /// Marks it as failed, and tells the upstream what that says of its endpoint. The first fault counts: what follows from
-    /// it is no news.
+    /// Marks it as failed, and tells the upstream what that says of its endpoint. The first fault counts: what follows
+    /// from it is no news.
     pub fn fail(&mut self, fault: Fault) -> &Fault {
         if let Some(onward) = &mut self.onward {
             let waiting = self.asked.is_whole && onward.head_after.is_none();

@@ -11,8 +11,8 @@ use crate::config;
 use crate::upstream::{Ask, Limit, NoPick, Outcome};
 
 impl Onward {
-    /// The peer of the next try: that of the endpoint that the upstream picks, or once an address of an endpoint failed,
-    /// that endpoint's next.
+    /// The peer of the next try: that of the endpoint that the upstream picks, or once an address of an endpoint
+    /// failed, that endpoint's next.
     ///
     /// # Errors
     /// Why there is none.
@@ -37,8 +37,8 @@ impl Onward {
         Ok(peer)
     }
 
-    /// The try before this one is over. Its endpoint is not asked again while there is another one, unless all that failed was
-    /// a kept connection, which the endpoint may just have closed as idle.
+    /// The try before this one is over. Its endpoint is not asked again while there is another one, unless all that
+    /// failed was a kept connection, which the endpoint may just have closed as idle.
     fn leave(&mut self) {
         self.picked = None;
         let was_kept = self.connected && self.connected_after.is_none();
@@ -50,7 +50,8 @@ impl Onward {
         Ask { now, key: self.key, tried: &self.tried }
     }
 
-    /// No connection came about: moves on to the endpoint's next address. `false` if it has none, and then the try is over.
+    /// No connection came about: moves on to the endpoint's next address. `false` if it has none, and then the try is
+    /// over.
     pub fn next_address(&mut self, now: Instant) -> bool {
         self.address += 1;
         let more = self.endpoint.as_ref().is_some_and(|endpoint| self.address < endpoint.peers().len());

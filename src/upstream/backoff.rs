@@ -8,11 +8,11 @@ const BASE: Duration = Duration::from_millis(25);
 /// The longest wait before any.
 const MOST: Duration = Duration::from_millis(250);
 
-/// How long to wait before a retry, of which `retries` came before it: anything from nothing to 25 ms, doubling up to 250 ms.
-/// `random` is from 0 up to 1.
+/// How long to wait before a retry, of which `retries` came before it: anything from nothing to 25 ms, doubling up to
+/// 250 ms. `random` is from 0 up to 1.
 ///
-/// The whole of it is left to chance ("full jitter", Brooker, *Exponential Backoff And Jitter*, AWS 2015; Envoy's default
-/// base and cap): what failed together must not come back together.
+/// The whole of it is left to chance ("full jitter", Brooker, *Exponential Backoff And Jitter*, AWS 2015; Envoy's
+/// default base and cap): what failed together must not come back together.
 pub fn backoff(retries: u32, random: f64) -> Duration {
     let longest = BASE.saturating_mul(1_u32.checked_shl(retries).unwrap_or(u32::MAX)).min(MOST);
     longest.mul_f64(random.clamp(0.0, 1.0))

@@ -46,8 +46,8 @@ impl Turns<'_> {
 }
 
 impl Choice<'_> {
-    /// Who gets it: as `balance` says; else anyone that has not failed it; else a backup, also while primaries are used;
-    /// else one that has failed it. `None` where nobody has room.
+    /// Who gets it: as `balance` says; else anyone that has not failed it; else a backup, also while primaries are
+    /// used; else one that has failed it. `None` where nobody has room.
     pub(super) fn make<'m>(&self, members: &'m Members, turns: &mut Turns<'_>) -> Option<&'m Arc<Endpoint>> {
         let used = members.used();
         let balanced = match (self.balance, self.key) {

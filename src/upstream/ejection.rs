@@ -23,7 +23,8 @@ impl Ejected {
         Some(self.until.load(Relaxed)).filter(|&until| until > at)
     }
 
-    /// Takes it out of use, longer each time; what lies back longer than it took is forgiven. Only under the upstream's lock.
+    /// Takes it out of use, longer each time; what lies back longer than it took is forgiven. Only under the upstream's
+    /// lock.
     fn begin(&self, time: Duration, at: Nanos) -> Duration {
         let until = self.until.load(Relaxed);
         let once = nanos(time).max(1);

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::Transport;
 use super::hysteresis::Checks;
 use super::limits::Gauge;
 use super::state::State;
 use crate::config;
 use crate::config::EndpointAddress;
 
-use super::Transport;
-
-/// One server of an upstream: its name for people, its part in the whole, a prepared peer for each of its addresses; and
-/// what is known of it while it runs, which goes along to the next endpoint of this name.
+/// One server of an upstream: its name for people, its part in the whole, a prepared peer for each of its addresses;
+/// and what is known of it while it runs, which goes along to the next endpoint of this name.
 #[derive(Debug)]
 pub struct Endpoint {
     name: Box<str>,

@@ -151,8 +151,8 @@ impl Members {
         self.membership.primaries.who.is_empty()
     }
 
-    /// Begins the ramp of those that could not be used before, if there were others: nobody takes over little by little from
-    /// nobody.
+    /// Begins the ramp of those that could not be used before, if there were others: nobody takes over little by little
+    /// from nobody.
     pub(super) fn warm_up(&self, before: &Members, at: Nanos) {
         let known: HashSet<*const State> = before.usable_ones().map(|member| Arc::as_ptr(&member.state)).collect();
         if known.is_empty() {

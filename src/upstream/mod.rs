@@ -5,25 +5,25 @@
 //!
 //! # A pick
 //!
-//! [`Upstream::pick`] asks, in this order: is there room within `limits`; who is used; whom of these does `balance` want;
-//! does the `breaker` let it through. What comes back is [`Picked`]: the endpoint, and all that the request holds until it
-//! is dropped. [`Picked::report`] says how the try ended, from which ejection and breaker learn.
+//! [`Upstream::pick`] asks, in this order: is there room within `limits`; who is used; whom of these does `balance`
+//! want; does the `breaker` let it through. What comes back is [`Picked`]: the endpoint, and all that the request holds
+//! until it is dropped. [`Picked::report`] says how the try ended, from which ejection and breaker learn.
 //!
 //! # Who is used
 //!
 //! An endpoint **can be used** if its weight is above 0, checks don't find it unhealthy and it is not ejected. Of the
-//! primaries, those that can be used are used; if there are none, those of the backups. If too few primaries can be used
-//! (`panic`) and no backup, all primaries are. A request that no primary can take, since all have failed it or are full, goes
-//! to a backup, too.
+//! primaries, those that can be used are used; if there are none, those of the backups. If too few primaries can be
+//! used (`panic`) and no backup, all primaries are. A request that no primary can take, since all have failed it or are
+//! full, goes to a backup, too.
 //!
-//! All that is laid down in one immutable set of members, which is made anew when one of these things changes and swapped
-//! in; the request path only reads it. The one that makes it anew holds a lock; no request ever waits for that, but the
-//! one whose failure ejects an endpoint.
+//! All that is laid down in one immutable set of members, which is made anew when one of these things changes and
+//! swapped in; the request path only reads it. The one that makes it anew holds a lock; no request ever waits for that,
+//! but the one whose failure ejects an endpoint.
 //!
 //! # What survives
 //!
-//! A reload takes over by name: what is known of each endpoint, the breaker if its settings are the same, the retry budget,
-//! what is in flight. So does a discovery for the endpoints that it finds again.
+//! A reload takes over by name: what is known of each endpoint, the breaker if its settings are the same, the retry
+//! budget, what is in flight. So does a discovery for the endpoints that it finds again.
 //!
 //! Time is an argument everywhere (`now`), so that nothing here needs to sleep to be tested.
 
@@ -196,8 +196,9 @@ impl Upstream {
         self.note_check(endpoint, passed, self.clock.at(now));
     }
 
-    /// Takes in what discovery found: these are its endpoints from now on. Those that were there before keep what is known
-    /// of them; of those that stand there twice the first counts. With weights that can't be used everything stays as it is.
+    /// Takes in what discovery found: these are its endpoints from now on. Those that were there before keep what is
+    /// known of them; of those that stand there twice the first counts. With weights that can't be used everything
+    /// stays as it is.
     pub fn replace(&self, mut endpoints: Vec<Endpoint>, now: Instant) {
         let mut names: HashSet<Box<str>> = HashSet::new();
         endpoints.retain(|endpoint| names.insert(endpoint.name().into()));

@@ -135,8 +135,8 @@ impl Upstream {
         }
     }
 
-    /// Who is used now. If somebody has come back meanwhile, the first request that finds out makes the members anew, and
-    /// the others go on with what there is.
+    /// Who is used now. If somebody has come back meanwhile, the first request that finds out makes the members anew,
+    /// and the others go on with what there is.
     fn members_at(&self, at: Nanos) -> Guard<Arc<Members>> {
         let members = self.members.load();
         if at < members.next_change() {

@@ -6,12 +6,13 @@ use super::clock::{Clock, Nanos};
 use super::window::Window;
 use crate::config::Percent;
 
-/// A bucket of tokens, as Finagle's `RetryBudget`: each request puts a share of a token in, each retry takes a whole one
-/// out, and what was put in is good for ten seconds.
+/// A bucket of tokens, as Finagle's `RetryBudget`: each request puts a share of a token in, each retry takes a whole
+/// one out, and what was put in is good for ten seconds.
 ///
-/// **The bound**: whenever there is a retry, those of the last ten seconds are at most the share of the requests of these ten
-/// seconds, and ten more, which are there so that an upstream with little traffic can be retried at all. So an outage is never
-/// doubled: with `20%`, a thousand requests that fail within ten seconds bring two hundred and ten retries at most.
+/// **The bound**: whenever there is a retry, those of the last ten seconds are at most the share of the requests of
+/// these ten seconds, and ten more, which are there so that an upstream with little traffic can be retried at all. So
+/// an outage is never doubled: with `20%`, a thousand requests that fail within ten seconds bring two hundred and ten
+/// retries at most.
 #[derive(Debug)]
 pub struct RetryBudget {
     clock: Clock,

@@ -17,7 +17,8 @@ pub struct Status {
     pub upstream: String,
     /// Whom it uses.
     pub using: Using,
-    /// For how many milliseconds its breaker refuses everything yet; 0 while one request tries; `None` while it is closed.
+    /// For how many milliseconds its breaker refuses everything yet; 0 while one request tries; `None` while it is
+    /// closed.
     pub breaker_open_ms: Option<u64>,
     /// Its endpoints, in the order of the file.
     pub endpoints: Vec<EndpointStatus>,

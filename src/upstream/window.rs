@@ -7,9 +7,9 @@ use super::clock::{Nanos, nanos};
 
 /// Two counts over a window of time that moves on in tenths, in atomics only.
 ///
-/// Each tenth has one word: which tenth of time it is (20 bits), and both counts (26 and 18 bits). Whoever first counts in
-/// a new tenth clears what stood in its place, in the same exchange of that word, so that nothing is lost and nothing
-/// counted twice. What does not fit any more is not counted.
+/// Each tenth has one word: which tenth of time it is (20 bits), and both counts (26 and 18 bits). Whoever first counts
+/// in a new tenth clears what stood in its place, in the same exchange of that word, so that nothing is lost and
+/// nothing counted twice. What does not fit any more is not counted.
 #[derive(Debug)]
 pub(super) struct Window {
     tenth: Nanos,

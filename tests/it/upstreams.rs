@@ -15,7 +15,8 @@ fn status(door: &Gateway) -> Status {
 async fn door_to(endpoints: &[&Address], settings: &str) -> Gateway {
     let endpoints: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
     Gateway::start(&format!(
-        "upstreams: {{api: {{endpoints: [{}], {settings}}}}}\nroutes: {{all: {{path: \"/{{id}}/\", to: api, timeout: 300ms}}}}",
+        "upstreams: {{api: {{endpoints: [{}], {settings}}}}}\n\
+         routes: {{all: {{path: \"/{{id}}/\", to: api, timeout: 300ms}}}}",
         endpoints.join(", ")
     ))
     .await
@@ -150,7 +151,8 @@ async fn a_backup_serves_once_the_primary_is_ejected_and_a_reload_forgets_nothin
     let good = Upstream::new().on("*", reply(200)).start().await;
     let file = |timeout: &str| {
         format!(
-            "upstreams: {{api: {{endpoints: [\"{}\", {{address: \"{}\", backup: true}}], {EJECTION}, timeouts: {{idle: {timeout}}}}}}}\nroutes: {{all: {{path: /, to: api}}}}",
+            "upstreams: {{api: {{endpoints: [\"{}\", {{address: \"{}\", backup: true}}], {EJECTION}, \
+             timeouts: {{idle: {timeout}}}}}}}\nroutes: {{all: {{path: /, to: api}}}}",
             bad.address(),
             good.address()
         )
@@ -169,7 +171,8 @@ async fn a_backup_serves_once_the_primary_is_ejected_and_a_reload_forgets_nothin
 
 #[tokio::test]
 async fn a_wildcard_that_a_route_has_not_is_told_at_its_to() {
-    let file = "upstreams:\n  api: {endpoints: [127.0.0.1:9], balance: {hash: {path: id}}}\nroutes:\n  a: {path: \"/{id}\", to: api}\n  b:\n    path: [\"/b/{id}\", \"/b/{name}/x\"]\n    to: api\n";
+    let file = "upstreams:\n  api: {endpoints: [127.0.0.1:9], balance: {hash: {path: id}}}\nroutes:\n  \
+                a: {path: \"/{id}\", to: api}\n  b:\n    path: [\"/b/{id}\", \"/b/{name}/x\"]\n    to: api\n";
     let said = Gateway::refused(file).await;
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("test.yaml:7:9: routes.b.to: ") && said[0].contains("wildcard `id`"), "{said:?}");

@@ -16,8 +16,8 @@ pub struct Ejection {
     /// How long it is out of use, times how often that has happened lately, up to 5 minutes (or this, if it is longer).
     #[serde(rename = "for")]
     pub time: Period,
-    /// At most this share of the endpoints is out of use at a time, rounded down: with `50%`, one of three, and never the
-    /// only one.
+    /// At most this share of the endpoints is out of use at a time, rounded down: with `50%`, one of three, and never
+    /// the only one.
     pub max_ejected: Percent,
 }
 

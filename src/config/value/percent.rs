@@ -50,7 +50,7 @@ impl FromStr for Percent {
         };
         if !is_number(number) {
             return Err(format!(
-                "`{shown}` is no share; write a number and `%` with nothing between, at most two decimals, such as `50%` or `0.5%`"
+                "`{shown}` is no share; write a number with at most two decimals and `%` behind it, such as `0.5%`"
             ));
         }
         let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));

@@ -1,8 +1,8 @@
 //! The same key, the same endpoint.
 //!
-//! Karger's ring (*Consistent Hashing and Random Trees*, STOC 1997) as nginx and memcached have it, by Pingora's port of it
-//! (`pingora-ketama`): each endpoint has 160 points for each unit of weight, and a key belongs to the next point. When one of
-//! ten goes, its own tenth of the keys moves and no other.
+//! Karger's ring (*Consistent Hashing and Random Trees*, STOC 1997) as nginx and memcached have it, by Pingora's port
+//! of it (`pingora-ketama`): each endpoint has 160 points for each unit of weight, and a key belongs to the next point.
+//! When one of ten goes, its own tenth of the keys moves and no other.
 //!
 //! To walk to a point costs more the more points there are, so that is done once for each of 65,537 slots, when the
 //! endpoints change; a look-up then reads one slot.
@@ -39,8 +39,8 @@ impl Keys {
         Self((0..SLOTS).filter_map(owner).collect())
     }
 
-    /// Whose the key is, and whose it is next when that one can't be used: the neighbours of a slot belong to anybody, so
-    /// one's keys spread over all the others.
+    /// Whose the key is, and whose it is next when that one can't be used: the neighbours of a slot belong to anybody,
+    /// so one's keys spread over all the others.
     pub(in super::super) fn owners(&self, key: u64) -> impl Iterator<Item = usize> {
         let start = (key % SLOTS) as usize;
         let (before, after) = self.0.split_at(start.min(self.0.len()));
@@ -48,8 +48,8 @@ impl Keys {
     }
 }
 
-/// Where an endpoint stands on the ring. The library wants an address, so names and Unix sockets get one that is made of
-/// theirs and nobody's else.
+/// Where an endpoint stands on the ring. The library wants an address, so names and Unix sockets get one that is made
+/// of theirs and nobody's else.
 fn place(name: &str) -> SocketAddr {
     name.parse().unwrap_or_else(|_| {
         let hash = hash_key(name.as_bytes());
@@ -57,8 +57,8 @@ fn place(name: &str) -> SocketAddr {
     })
 }
 
-/// A key's number, from its bytes: the same in every door, of every version, on every machine (FNV-1a, and MurmurHash3's
-/// last step, since FNV alone leaves the upper bits of short keys alike).
+/// A key's number, from its bytes: the same in every door, of every version, on every machine (FNV-1a, and
+/// MurmurHash3's last step, since FNV alone leaves the upper bits of short keys alike).
 pub fn hash_key(bytes: &[u8]) -> u64 {
     let fnv = bytes
         .iter()

@@ -1,8 +1,8 @@
 //! To the one that has less to do.
 //!
-//! Of two drawn at random, the less loaded (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996):
-//! nearly as even as asking all, at the cost of looking at two, and without the herd that runs to whoever was the least
-//! loaded when everybody looked. Envoy's `LEAST_REQUEST` and HAProxy's `balance random(2)` do the same.
+//! Of two drawn at random, the less loaded (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*,
+//! 1996): nearly as even as asking all, at the cost of looking at two, and without the herd that runs to whoever was
+//! the least loaded when everybody looked. Envoy's `LEAST_REQUEST` and HAProxy's `balance random(2)` do the same.
 
 /// What one has to do, and what it can.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,7 @@
 mod boundary;
 mod connection;
 mod decide;
+mod diagnosis;
 mod exchange;
 mod fault;
 mod forwarded;
@@ -43,7 +44,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::config::Protocol;
@@ -51,13 +52,14 @@ use crate::filter::Reply;
 use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
-use crate::upstream::{classify, only_http1};
+use crate::upstream::only_http1;
 use connection::Connection;
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run};
+use diagnosis::{fault_of, is_of_the_request};
 pub use exchange::{Exchange, Peer};
 pub use fault::Fault;
-use fault::{ClientFault, ConnectFault, UpstreamFault};
+use fault::{ClientFault, UpstreamFault};
 pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
@@ -495,43 +497,6 @@ fn is_unbounded(head: &ResponseHeader) -> bool {
     let media_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     let is = |name: &[u8]| media_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     head.status == StatusCode::SWITCHING_PROTOCOLS || is(b"text/event-stream") || is(b"application/grpc")
-}
-
-/// Whether it is only the rest of a request's body that failed to come.
-fn is_of_the_request(fault: &Fault, e: &Error) -> bool {
-    match fault {
-        Fault::Client(ClientFault::BodyTimeout | ClientFault::MalformedBody) => true,
-        Fault::Client(ClientFault::Gone) => !matches!(e.etype(), ErrorType::WriteError),
-        _ => false,
-    }
-}
-
-/// What a failure of Pingora's means here.
-fn fault_of(e: &Error, trip: &Trip) -> Fault {
-    use ErrorType::{
-        ConnectRefused, ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, WriteError, WriteTimedout,
-    };
-    let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected);
-    let begun = trip.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
-    let tls = if begun { None } else { classify(e) };
-    match (e.esource(), e.etype()) {
-        (ErrorSource::Upstream, _) if let Some(tls) = tls => Fault::Connect(ConnectFault::Tls(tls)),
-        (ErrorSource::Upstream, etype) if !connected => Fault::Connect(match etype {
-            ConnectRefused => ConnectFault::Refused,
-            ConnectTimedout => ConnectFault::Timeout,
-            _ => ConnectFault::Unreachable,
-        }),
-        (ErrorSource::Upstream, ReadTimedout) => Fault::Upstream(UpstreamFault::IdleTimeout),
-        (ErrorSource::Upstream, _) if begun => Fault::Upstream(UpstreamFault::TruncatedBody),
-        (ErrorSource::Upstream, WriteTimedout | WriteError) => Fault::Upstream(UpstreamFault::WriteFailed),
-        (ErrorSource::Upstream, ConnectionClosed | ReadError) => Fault::Upstream(UpstreamFault::ClosedBeforeHead),
-        (ErrorSource::Upstream, _) => Fault::Upstream(UpstreamFault::MalformedHead),
-        (ErrorSource::Downstream, ReadTimedout) => Fault::Client(ClientFault::BodyTimeout),
-        (ErrorSource::Downstream, WriteTimedout) => Fault::Client(ClientFault::ReadTimeout),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => Fault::Client(ClientFault::Gone),
-        (ErrorSource::Downstream, _) => Fault::Client(ClientFault::MalformedBody),
-        _ => Fault::Internal(e.to_string()),
-    }
 }
 
 #[cfg(test)]

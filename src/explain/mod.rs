@@ -237,7 +237,7 @@ impl Explanation {
         let fault = exchange.answered.fault.as_ref();
         let refused = exchange.answered.refused.as_ref();
         self.status = Some(answer.status.as_u16());
-        self.cause = fault.map(Fault::cause).or(refused.map(|(cause, _)| *cause));
+        self.cause = fault.map(|fault| fault.cause().code()).or(refused.map(|(cause, _)| *cause));
         self.detail = fault.and_then(Fault::detail).or_else(|| refused.map(|(_, story)| story.clone()));
         self.headers = listed(&answer.headers);
         self.body = Some(String::from_utf8_lossy(&answer.body).into_owned()).filter(|body| !body.is_empty());

@@ -102,7 +102,9 @@ pub enum Field {
     Status,
     /// `cause`: the stable code of what failed.
     Cause,
-    /// `detail`: more about the cause.
+    /// `phase`: how far the last try had come when that failed: `request`, `connect`, `tls`, `send`, `head` or `body`.
+    Phase,
+    /// `detail`: more about what failed, also in tries before one that succeeded.
     Detail,
     /// `duration_ms`: of the whole exchange, in milliseconds with three decimals as all times here.
     Duration,
@@ -131,7 +133,7 @@ enum Value<'a> {
 
 impl Field {
     /// All there are, in the order in which JSON has them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Time,
         Self::RequestId,
         Self::Client,
@@ -146,6 +148,7 @@ impl Field {
         Self::Tries,
         Self::Status,
         Self::Cause,
+        Self::Phase,
         Self::Detail,
         Self::Duration,
         Self::Connect,
@@ -174,6 +177,7 @@ impl Field {
             Self::Tries => "tries",
             Self::Status => "status",
             Self::Cause => "cause",
+            Self::Phase => "phase",
             Self::Detail => "detail",
             Self::Duration => "duration_ms",
             Self::Connect => "connect_ms",
@@ -203,6 +207,7 @@ impl Field {
             Self::Tries => Some(Value::Number(record.tries.into())),
             Self::Status => Some(Value::Number(record.status.into())),
             Self::Cause => text(record.cause),
+            Self::Phase => text(record.phase),
             Self::Detail => text(record.detail),
             Self::Duration => Some(Value::Millis(record.total)),
             Self::Connect => record.connect.map(Value::Millis),
@@ -380,6 +385,7 @@ mod tests {
             user_agent: Some(b"curl/8.5.0"),
             referer: Some(b"https://example.com/"),
             cause: Some("upstream_truncated_body"),
+            phase: Some("body"),
             detail: Some("12 of 20 bytes"),
             ..Record::at(UNIX_EPOCH + Duration::from_millis(1_795_518_300_123))
         }
@@ -426,7 +432,7 @@ mod tests {
                 r#"{"time":"2026-11-24T11:05:00.123Z","request_id":"0192f","client":"192.0.2.7","method":"GET","#,
                 r#""host":"api.example.com","path":"/users/7?x=1","protocol":"HTTP/1.1","listener":"web","#,
                 r#""route":"users","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"#,
-                r#""cause":"upstream_truncated_body","detail":"12 of 20 bytes","duration_ms":12.345,"#,
+                r#""cause":"upstream_truncated_body","phase":"body","detail":"12 of 20 bytes","duration_ms":12.345,"#,
                 r#""connect_ms":0.080,"upstream_ms":12.000,"bytes_received":5,"bytes_sent":612,"#,
                 r#""user_agent":"curl/8.5.0","referer":"https://example.com/"}"#,
                 "\n"
@@ -474,7 +480,7 @@ mod tests {
         let all = every_field();
         assert_eq!(
             line(&template(&all), &empty),
-            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - 0 - - - 0.000 - - 0 0 - -\n"
+            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - 0 - - - - 0.000 - - 0 0 - -\n"
         );
     }
 

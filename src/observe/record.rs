@@ -51,7 +51,9 @@ pub struct Record<'a> {
     pub referer: Option<&'a [u8]>,
     /// Where anything failed: the stable code of what did.
     pub cause: Option<&'static str>,
-    /// What more there is to say about the cause, for people.
+    /// Where an endpoint had to do with that: how far the last try had come.
+    pub phase: Option<&'static str>,
+    /// What more there is to say about what failed, also in tries before one that succeeded; for people.
     pub detail: Option<&'a str>,
 }
 
@@ -81,6 +83,7 @@ impl Record<'_> {
             user_agent: None,
             referer: None,
             cause: None,
+            phase: None,
             detail: None,
         }
     }

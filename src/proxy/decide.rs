@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
+use http::header::{ACCEPT, EXPECT, HOST, REFERER, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
 use super::exchange::{Exchange, Onward, Peer, Taken};
@@ -95,6 +95,7 @@ fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     asked.target = incoming.target.into();
     asked.accept = incoming.headers.get(ACCEPT).cloned();
     asked.user_agent = incoming.headers.get(USER_AGENT).cloned();
+    asked.expects = incoming.headers.contains_key(EXPECT);
     asked.referer = incoming.headers.get(REFERER).cloned();
 }
 

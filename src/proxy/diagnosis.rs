@@ -1,10 +1,23 @@
 //! What an error of Pingora's means.
+//!
+//! Pingora tells errors apart by a type, and within one only by its words and by the error that it has wrapped. What is
+//! read of both stands here and in [`Symptom`], and the tests of whole doors (`tests/it/zoo.rs`) hold it up.
 
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::exchange::Exchange;
 use super::fault::{ClientFault, ConnectFault, Fault, UpstreamFault};
+use super::symptom::{End, Refused, Symptom, find};
 use crate::upstream::classify;
+
+/// What an error means for an exchange.
+pub fn fault_of(e: &Error, exchange: &Exchange) -> Fault {
+    match e.esource() {
+        ErrorSource::Upstream => upstream(e, exchange),
+        ErrorSource::Downstream => Fault::Client(client(e.etype())),
+        ErrorSource::Internal | ErrorSource::Unset => Fault::Internal(e.to_string()),
+    }
+}
 
 /// Whether it is only the rest of a request's body that failed to come.
 pub fn is_of_the_request(fault: &Fault, e: &Error) -> bool {
@@ -15,30 +28,99 @@ pub fn is_of_the_request(fault: &Fault, e: &Error) -> bool {
     }
 }
 
-/// What a failure of Pingora's means here.
-pub fn fault_of(e: &Error, exchange: &Exchange) -> Fault {
-    use ErrorType::{
-        ConnectRefused, ConnectTimedout, ConnectionClosed, ReadError, ReadTimedout, WriteError, WriteTimedout,
-    };
-    let connected = exchange.onward.as_ref().is_some_and(|onward| onward.connected);
-    let begun = exchange.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
-    let tls = if begun { None } else { classify(e) };
-    match (e.esource(), e.etype()) {
-        (ErrorSource::Upstream, _) if let Some(tls) = tls => Fault::Connect(ConnectFault::Tls(tls)),
-        (ErrorSource::Upstream, etype) if !connected => Fault::Connect(match etype {
-            ConnectRefused => ConnectFault::Refused,
-            ConnectTimedout => ConnectFault::Timeout,
-            _ => ConnectFault::Unreachable,
-        }),
-        (ErrorSource::Upstream, ReadTimedout) => Fault::Upstream(UpstreamFault::IdleTimeout),
-        (ErrorSource::Upstream, _) if begun => Fault::Upstream(UpstreamFault::TruncatedBody),
-        (ErrorSource::Upstream, WriteTimedout | WriteError) => Fault::Upstream(UpstreamFault::WriteFailed),
-        (ErrorSource::Upstream, ConnectionClosed | ReadError) => Fault::Upstream(UpstreamFault::ClosedBeforeHead),
-        (ErrorSource::Upstream, _) => Fault::Upstream(UpstreamFault::MalformedHead),
-        (ErrorSource::Downstream, ReadTimedout) => Fault::Client(ClientFault::BodyTimeout),
-        (ErrorSource::Downstream, WriteTimedout) => Fault::Client(ClientFault::ReadTimeout),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed) => Fault::Client(ClientFault::Gone),
-        (ErrorSource::Downstream, _) => Fault::Client(ClientFault::MalformedBody),
-        _ => Fault::Internal(e.to_string()),
+fn client(etype: &ErrorType) -> ClientFault {
+    match etype {
+        ErrorType::ReadTimedout => ClientFault::BodyTimeout,
+        ErrorType::WriteTimedout => ClientFault::ReadTimeout,
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => ClientFault::Gone,
+        _ => ClientFault::MalformedBody,
     }
 }
+
+fn upstream(e: &Error, exchange: &Exchange) -> Fault {
+    let connected = exchange.onward.as_ref().is_some_and(|onward| onward.connected);
+    let begun = exchange.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
+    if let Some(refused) = find::<Refused>(e) {
+        return Fault::Upstream(refused.fault);
+    }
+    if let Some(tls) = classify(e).filter(|_| !begun) {
+        return Fault::Connect(ConnectFault::Tls(tls));
+    }
+    if let Some(h2) = find::<h2::Error>(e).filter(|h2| !h2.is_io()) {
+        return Fault::Upstream(by_http2(h2));
+    }
+    match e.etype() {
+        ErrorType::H2Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade => Fault::Upstream(UpstreamFault::H2Error),
+        ErrorType::ConnectRefused if !connected => Fault::Connect(ConnectFault::Refused),
+        ErrorType::ConnectTimedout if !connected => Fault::Connect(ConnectFault::Timeout),
+        _ if !connected => Fault::Connect(ConnectFault::Unreachable),
+        ErrorType::ReadTimedout if is_the_clients_silence(e, exchange) => Fault::Client(ClientFault::BodyTimeout),
+        etype if begun => Fault::Upstream(within_body(etype, &Symptom::of(e))),
+        etype => Fault::Upstream(before_head(etype, e)),
+    }
+}
+
+/// Whether an upstream by HTTP/1 said nothing because the rest of the request had not come yet: Pingora's timer runs then,
+/// too. By HTTP/2 it runs through the whole upload, so nothing can be told from it.
+fn is_the_clients_silence(e: &Error, exchange: &Exchange) -> bool {
+    let asked = &exchange.asked;
+    let is_awaited = !asked.is_whole && (asked.body_bytes > 0 || !asked.expects);
+    is_awaited && e.to_string().contains("while reading response headers")
+}
+
+fn by_http2(e: &h2::Error) -> UpstreamFault {
+    match (e.is_remote(), e.is_go_away()) {
+        (true, true) => UpstreamFault::H2Goaway,
+        (true, false) => UpstreamFault::H2Reset,
+        (false, _) => UpstreamFault::H2Error,
+    }
+}
+
+fn before_head(etype: &ErrorType, e: &Error) -> UpstreamFault {
+    let symptom = Symptom::of(e);
+    match etype {
+        ErrorType::ReadTimedout => UpstreamFault::HeadTimeout,
+        ErrorType::WriteTimedout => UpstreamFault::WriteTimeout,
+        ErrorType::WriteError if is_reset(&symptom) => UpstreamFault::ResetBeforeHead,
+        ErrorType::WriteError => UpstreamFault::WriteFailed,
+        ErrorType::InvalidHTTPHeader => bad_head(e, symptom.sign.as_deref().unwrap_or_default()),
+        ErrorType::Custom(PING_TIMED_OUT) => UpstreamFault::H2Error,
+        _ if symptom.end.is_some() && symptom.head_bytes > 0 => UpstreamFault::TruncatedHead,
+        _ if symptom.end == Some(End::Reset) => UpstreamFault::ResetBeforeHead,
+        _ if symptom.end == Some(End::Closed) => UpstreamFault::ClosedBeforeHead,
+        _ => UpstreamFault::MalformedHead,
+    }
+}
+
+/// Whether a request could not be sent since the connection was gone, which is also found out by reading: which of the
+/// two comes first is chance.
+fn is_reset(symptom: &Symptom) -> bool {
+    symptom.end == Some(End::Reset) && matches!(symptom.sign.as_deref(), Some("ECONNRESET" | "EPIPE"))
+}
+
+/// A head that Pingora does not take: of these errors only the words differ.
+fn bad_head(e: &Error, words: &str) -> UpstreamFault {
+    match find::<httparse::Error>(e) {
+        Some(httparse::Error::TooManyHeaders) => UpstreamFault::HeadTooLarge,
+        Some(_) => UpstreamFault::MalformedHead,
+        None if words.contains("header larger than") => UpstreamFault::HeadTooLarge,
+        None if words.contains("Content-Length") || words.contains("Transfer-Encoding") => UpstreamFault::BadFraming,
+        None => UpstreamFault::MalformedHead,
+    }
+}
+
+fn within_body(etype: &ErrorType, symptom: &Symptom) -> UpstreamFault {
+    match etype {
+        ErrorType::ReadTimedout => UpstreamFault::IdleTimeout,
+        ErrorType::WriteTimedout => UpstreamFault::WriteTimeout,
+        ErrorType::Custom(INVALID_CHUNK | INVALID_TRAILER_END) => UpstreamFault::BadChunks,
+        ErrorType::Custom(PING_TIMED_OUT) => UpstreamFault::H2Error,
+        _ if symptom.end == Some(End::Reset) => UpstreamFault::ResetBody,
+        _ => UpstreamFault::TruncatedBody,
+    }
+}
+
+/// Types that Pingora has of its own, and does not export all of.
+const INVALID_CHUNK: &str = "InvalidChunk";
+const INVALID_TRAILER_END: &str = "InvalidTrailerEnd";
+const PING_TIMED_OUT: &str = "PingTimedout";

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 
+use super::evidence::{Evidence, MOST_EVIDENCE};
 use super::fault::Fault;
+use super::leg::Leg;
+use super::symptom::Symptom;
 use crate::filter::{Client, Edits, Subject};
 use crate::head::Path;
 use crate::observe::Record;
@@ -74,6 +77,8 @@ pub struct Asked {
     pub referer: Option<HeaderValue>,
     /// Bytes of body that came from the client.
     pub body_bytes: u64,
+    /// Whether the client waits for a 100 before it sends its body.
+    pub expects: bool,
     /// Whether all of it came and went on.
     pub is_whole: bool,
 }
@@ -131,8 +136,8 @@ pub struct Answered {
     pub fault: Option<Fault>,
     /// The cause and the story of a refusal by a filter.
     pub refused: Option<(&'static str, String)>,
-    /// What the failure looked like from here: addresses, error numbers.
-    pub evidence: Option<String>,
+    /// The tries that failed, and how.
+    pub failures: Vec<Evidence>,
     /// How many interim responses (1xx) the upstream has sent.
     pub interim: u32,
 }
@@ -188,15 +193,41 @@ impl Exchange {
         self.answered.fault.get_or_insert(fault)
     }
 
+    /// Writes down how the try that is under way failed, unless that is known already.
+    pub fn witness(&mut self, fault: &Fault, symptom: Symptom) {
+        let failures = &self.answered.failures;
+        let tries = self.onward.as_ref().map_or(0, |onward| onward.tries);
+        if failures.len() < MOST_EVIDENCE && failures.last().is_none_or(|last| last.number < tries) {
+            let evidence = Evidence::of(fault, symptom, self);
+            self.answered.failures.extend(evidence);
+        }
+    }
+
+    /// All that there is to say about what failed, for people.
+    fn story(&self) -> Option<String> {
+        let failures = self.answered.failures.iter().map(Evidence::to_string);
+        let fault = self.answered.fault.as_ref().and_then(Fault::detail);
+        let refused = self.answered.refused.as_ref().map(|(_, story)| story.clone());
+        let told: Vec<String> = failures.chain(fault).chain(refused).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    /// How far the try had come that the exchange failed with.
+    fn phase(&self) -> Option<&'static str> {
+        let fault = self.answered.fault.as_ref()?;
+        if matches!(fault, Fault::HeadTimeout(_)) {
+            return Some(Leg::Request.name());
+        }
+        let last = self.answered.failures.last().filter(|last| last.cause == fault.cause());
+        last.map(|last| last.leg.name())
+    }
+
     /// A line for the access log.
     pub fn record<'a>(&'a self, detail: &'a mut Option<String>) -> Record<'a> {
         let onward = self.onward.as_ref();
         let fault = self.answered.fault.as_ref();
         let refused = self.answered.refused.as_ref();
-        *detail = fault
-            .and_then(Fault::detail)
-            .or_else(|| self.answered.evidence.clone())
-            .or_else(|| refused.map(|(_, story)| story.clone()));
+        *detail = self.story();
         Record {
             request_id: Some(&self.request_id),
             client: self.client.ip,
@@ -218,7 +249,8 @@ impl Exchange {
             sent: self.answered.body_bytes,
             user_agent: self.asked.user_agent.as_ref().map(HeaderValue::as_bytes),
             referer: self.asked.referer.as_ref().map(HeaderValue::as_bytes),
-            cause: fault.map(Fault::cause).or(refused.map(|(cause, _)| *cause)),
+            cause: fault.map(|fault| fault.cause().code()).or(refused.map(|(cause, _)| *cause)),
+            phase: self.phase(),
             detail: detail.as_deref(),
             ..Record::at(self.started_at)
         }

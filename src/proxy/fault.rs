@@ -1,9 +1,10 @@
-//! Every way in which an exchange can fail, its status, and its cause: one stable word, the same in log and docs.
+//! Every way in which an exchange can fail, its status, and its [`Cause`].
 
 use std::time::Duration;
 
 use http::{HeaderValue, header};
 
+use super::cause::Cause;
 use crate::filter::{Failure, Reply};
 use crate::head::path::PathProblem;
 use crate::head::strict::HeadProblem;
@@ -65,16 +66,45 @@ pub enum ConnectFault {
 /// How an upstream failed after it was connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamFault {
-    /// It closed or reset the connection before a whole head.
+    /// It closed the connection before any byte of a head.
     ClosedBeforeHead,
-    /// It sent something that is no HTTP/1 response.
+    /// It reset the connection before any byte of a head, or the connection was lost.
+    ResetBeforeHead,
+    /// The connection ended, in whatever way, within the head.
+    TruncatedHead,
+    /// It was silent for longer than its `idle` timeout before the head was whole.
+    HeadTimeout,
+    /// The try took longer than a try may.
+    #[expect(dead_code, reason = "for `retry.per_try`, which comes next")]
+    TryTimeout,
+    /// It sent something that is no head of a response.
     MalformedHead,
-    /// It closed or reset the connection within the body.
+    /// Its head has more bytes or headers than are read.
+    HeadTooLarge,
+    /// How long its response is is in doubt.
+    BadFraming,
+    /// It sent one interim response after the other.
+    TooManyInterim,
+    /// It switched protocols, and nobody had asked it to.
+    UnexpectedSwitch,
+    /// It closed the connection within the body.
     TruncatedBody,
-    /// It was silent for longer than its `idle` timeout.
+    /// It reset the connection within the body, or the connection was lost.
+    ResetBody,
+    /// Its body's chunks are none.
+    BadChunks,
+    /// It was silent for longer than its `idle` timeout within the body.
     IdleTimeout,
-    /// It did not take the request.
+    /// The request could not be sent.
     WriteFailed,
+    /// It took nothing more of the request for longer than its `idle` timeout.
+    WriteTimeout,
+    /// It ended the HTTP/2 connection.
+    H2Goaway,
+    /// It ended the HTTP/2 stream.
+    H2Reset,
+    /// It broke the rules of HTTP/2, or speaks something else.
+    H2Error,
 }
 
 /// How a client failed.
@@ -106,43 +136,37 @@ impl Fault {
             | Fault::BreakerOpen(_)
             | Fault::LimitConnections
             | Fault::LimitRequests => 503,
-            Fault::Connect(ConnectFault::Timeout) | Fault::Deadline | Fault::Upstream(UpstreamFault::IdleTimeout) => {
-                504
-            }
+            Fault::Connect(ConnectFault::Timeout) | Fault::Deadline => 504,
+            Fault::Upstream(
+                UpstreamFault::HeadTimeout
+                | UpstreamFault::TryTimeout
+                | UpstreamFault::IdleTimeout
+                | UpstreamFault::WriteTimeout,
+            ) => 504,
             Fault::Connect(_) | Fault::Upstream(_) => 502,
         }
     }
 
-    /// One stable word for logs and metrics.
-    pub fn cause(&self) -> &'static str {
+    /// What it is called in logs, metrics and docs.
+    pub fn cause(&self) -> Cause {
         match self {
-            Fault::Head(_) => "bad_head",
-            Fault::Malformed => "malformed_head",
-            Fault::HeadTimeout(_) => "head_timeout",
-            Fault::Path(_) => "bad_path",
-            Fault::NoRoute => "no_route",
-            Fault::MethodNotAllowed(_) => "method_not_allowed",
-            Fault::Filter(_) => "filter_failed",
-            Fault::NoEndpoint => "no_endpoint",
-            Fault::BreakerOpen(_) => "breaker_open",
-            Fault::LimitConnections => "limit_connections",
-            Fault::LimitRequests => "limit_requests",
-            Fault::Connect(ConnectFault::Refused) => "upstream_refused",
-            Fault::Connect(ConnectFault::Timeout) => "upstream_connect_timeout",
-            Fault::Connect(ConnectFault::Unreachable) => "upstream_unreachable",
-            Fault::Connect(ConnectFault::Tls(tls)) => tls.cause(),
-            Fault::Deadline => "deadline",
-            Fault::Upstream(UpstreamFault::ClosedBeforeHead) => "upstream_closed_before_head",
-            Fault::Upstream(UpstreamFault::MalformedHead) => "upstream_malformed_head",
-            Fault::Upstream(UpstreamFault::TruncatedBody) => "upstream_truncated_body",
-            Fault::Upstream(UpstreamFault::IdleTimeout) => "upstream_idle_timeout",
-            Fault::Upstream(UpstreamFault::WriteFailed) => "upstream_write_failed",
-            Fault::Client(ClientFault::Gone) => "client_gone",
-            Fault::Client(ClientFault::BodyTimeout) => "client_body_timeout",
-            Fault::Client(ClientFault::MalformedBody) => "malformed_body",
-            Fault::Client(ClientFault::ReadTimeout) => "client_read_timeout",
-            Fault::Shutdown => "shutdown",
-            Fault::Internal(_) => "internal",
+            Fault::Head(_) => Cause::BadHead,
+            Fault::Malformed => Cause::MalformedHead,
+            Fault::HeadTimeout(_) => Cause::HeadTimeout,
+            Fault::Path(_) => Cause::BadPath,
+            Fault::NoRoute => Cause::NoRoute,
+            Fault::MethodNotAllowed(_) => Cause::MethodNotAllowed,
+            Fault::Filter(_) => Cause::FilterFailed,
+            Fault::NoEndpoint => Cause::NoEndpoint,
+            Fault::BreakerOpen(_) => Cause::BreakerOpen,
+            Fault::LimitConnections => Cause::LimitConnections,
+            Fault::LimitRequests => Cause::LimitRequests,
+            Fault::Connect(fault) => fault.cause(),
+            Fault::Deadline => Cause::Deadline,
+            Fault::Upstream(fault) => fault.cause(),
+            Fault::Client(fault) => fault.cause(),
+            Fault::Shutdown => Cause::Shutdown,
+            Fault::Internal(_) => Cause::Internal,
         }
     }
 
@@ -188,6 +212,58 @@ impl Fault {
                 Reply::bare_problem(status).with_header(header::RETRY_AFTER, after)
             }
             _ => Reply::bare_problem(status),
+        }
+    }
+}
+
+impl ConnectFault {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Refused => Cause::UpstreamRefused,
+            Self::Timeout => Cause::UpstreamConnectTimeout,
+            Self::Unreachable => Cause::UpstreamUnreachable,
+            Self::Tls(TlsFault::Name) => Cause::UpstreamTlsName,
+            Self::Tls(TlsFault::Untrusted) => Cause::UpstreamTlsUntrusted,
+            Self::Tls(TlsFault::Expired) => Cause::UpstreamTlsExpired,
+            Self::Tls(TlsFault::Alert) => Cause::UpstreamTlsAlert,
+            Self::Tls(TlsFault::Failed) => Cause::UpstreamTlsFailed,
+        }
+    }
+}
+
+impl UpstreamFault {
+    fn cause(self) -> Cause {
+        match self {
+            Self::ClosedBeforeHead => Cause::UpstreamClosedBeforeHead,
+            Self::ResetBeforeHead => Cause::UpstreamResetBeforeHead,
+            Self::TruncatedHead => Cause::UpstreamTruncatedHead,
+            Self::HeadTimeout => Cause::UpstreamHeadTimeout,
+            Self::TryTimeout => Cause::UpstreamTryTimeout,
+            Self::MalformedHead => Cause::UpstreamMalformedHead,
+            Self::HeadTooLarge => Cause::UpstreamHeadTooLarge,
+            Self::BadFraming => Cause::UpstreamBadFraming,
+            Self::TooManyInterim => Cause::UpstreamTooManyInterim,
+            Self::UnexpectedSwitch => Cause::UpstreamUnexpectedSwitch,
+            Self::TruncatedBody => Cause::UpstreamTruncatedBody,
+            Self::ResetBody => Cause::UpstreamResetBody,
+            Self::BadChunks => Cause::UpstreamBadChunks,
+            Self::IdleTimeout => Cause::UpstreamIdleTimeout,
+            Self::WriteFailed => Cause::UpstreamWriteFailed,
+            Self::WriteTimeout => Cause::UpstreamWriteTimeout,
+            Self::H2Goaway => Cause::UpstreamH2Goaway,
+            Self::H2Reset => Cause::UpstreamH2Reset,
+            Self::H2Error => Cause::UpstreamH2Error,
+        }
+    }
+}
+
+impl ClientFault {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Gone => Cause::ClientGone,
+            Self::BodyTimeout => Cause::ClientBodyTimeout,
+            Self::MalformedBody => Cause::MalformedBody,
+            Self::ReadTimeout => Cause::ClientReadTimeout,
         }
     }
 }

@@ -22,12 +22,14 @@ use tokio::time::Sleep;
 
 use super::Gateway;
 use super::connection::{Connection, Ending, HEAD_TIMEOUT, HandedBack, Phase};
+use super::evidence::Evidence;
 use super::exchange::{Exchange, Peer};
-use super::fault::Fault;
+use super::fault::{ClientFault, Fault};
 use super::listener_name::ListenerName;
 use super::open::{Entered, Open};
 use super::reply;
 use super::stream::GuardStream;
+use super::symptom::Symptom;
 use crate::head::strict::HeadProblem;
 
 /// The door of one listener. Clones share everything.
@@ -107,6 +109,10 @@ impl Guard {
                         self.refuse(connection, status).await;
                         return None;
                     }
+                    (None, None) if connection.phase() == Phase::Head => {
+                        self.left(connection);
+                        return None;
+                    }
                     (None, None) => {
                         linger(connection.take_back().stream).await;
                         return None;
@@ -146,9 +152,7 @@ impl Guard {
             self.gateway.write_log(&exchange);
             return linger(stream).await;
         }
-        if matches!(fault, Fault::Deadline) {
-            exchange.answered.evidence = exchange.timeout.map(|limit| format!("the route's timeout is {limit:?}"));
-        }
+        exchange.witness(&fault, Symptom::default());
         // A door that leaves now does not wait for its clients.
         let lingers = !matches!(fault, Fault::Shutdown);
         let reply = exchange.fail(fault).reply();
@@ -169,6 +173,15 @@ impl Guard {
         if !answered && lingers {
             linger(stream).await;
         }
+    }
+
+    /// A client left within a head.
+    fn left(&self, connection: &Connection) {
+        let fault = Fault::Client(ClientFault::Gone);
+        let mut exchange = self.unread(connection);
+        exchange.answered.failures.push(Evidence::of_request(&fault, connection.head_age()));
+        exchange.fail(fault);
+        self.gateway.write_log(&exchange);
     }
 
     /// An exchange of which nothing was read, for the log and the error page.

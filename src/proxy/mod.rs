@@ -16,20 +16,24 @@
 //! The [`Guard`] stands before all that.
 
 mod boundary;
+mod cause;
 mod connection;
 mod decide;
 mod diagnosis;
+mod evidence;
 mod exchange;
 mod fault;
 mod forwarded;
 mod guard;
 mod headers;
 mod key;
+mod leg;
 mod listener_name;
 mod open;
 mod pingora_headers;
 mod reply;
 mod stream;
+mod symptom;
 mod tries;
 mod trip;
 
@@ -45,7 +49,7 @@ use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::config::Protocol;
 use crate::filter::Reply;
@@ -69,6 +73,7 @@ use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
 use stream::GuardStream;
+use symptom::{Refused, Symptom};
 use trip::Trip;
 
 /// The gateway as Pingora drives it. Clones share everything.
@@ -273,21 +278,43 @@ impl ProxyHttp for Gateway {
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
+        witness(trip, &e);
         // Nothing was sent, so the endpoint's next address may be tried whatever the method.
         let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(Instant::now()));
         e.set_retry(more);
         e
     }
 
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut e: Box<Error>,
+        trip: &mut Trip,
+        reused: bool,
+    ) -> Box<Error> {
+        witness(trip, &e);
+        // Pingora's own rule: what failed on a kept connection may be repeated if that changes nothing and the body is at
+        // hand.
+        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
+            e.retry.decide_reuse(reused);
+        } else {
+            e.set_retry(false);
+        }
+        e
+    }
+
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         _: &HttpPeer,
         _: std::os::fd::RawFd,
         _: Option<&Digest>,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
+        // Of a body that is not there an upstream by HTTP/2 gets no end of its own.
+        trip.asked.is_whole = session.as_mut().is_body_empty();
         if let Some(onward) = trip.onward.as_mut() {
             onward.connected = true;
             onward.connected_after = onward.tried_at.filter(|_| !reused).map(|at| at.elapsed());
@@ -386,7 +413,8 @@ impl ProxyHttp for Gateway {
             // The response is out, so the rest of the request is of no consequence any more.
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
-        trip.answered.evidence.get_or_insert_with(|| e.to_string());
+        log::debug!("request {}: {e}", trip.request_id);
+        witness(trip, e);
         let fault = trip.fail(fault);
         let status = fault.status();
         let tell = !matches!(fault, Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout));
@@ -402,6 +430,11 @@ impl ProxyHttp for Gateway {
 
     fn suppress_error_log(&self, _: &Session, _: &Trip, _: &Error) -> bool {
         // The access log says it, with cause and evidence.
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Trip, _: &Error, _: ProxyWarnLogContext) -> bool {
+        // So it does of each try.
         true
     }
 
@@ -457,24 +490,30 @@ fn refuse_other_version(head: &RequestHeader, trip: &Trip) -> pingora::Result<()
 /// nobody asked for, an endless run of interim responses.
 fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()> {
     let status = head.status;
-    let problem = if status == StatusCode::SWITCHING_PROTOCOLS && !trip.asked.upgrade {
-        Some("a 101 that was not asked for".to_owned())
+    let refused = if status == StatusCode::SWITCHING_PROTOCOLS && !trip.asked.upgrade {
+        Err((UpstreamFault::UnexpectedSwitch, "a 101 that was not asked for".to_owned()))
     } else if status.is_informational() && trip.answered.interim >= MOST_INTERIM {
-        Some(format!("more than {MOST_INTERIM} interim responses"))
+        Err((UpstreamFault::TooManyInterim, format!("more than {MOST_INTERIM}")))
     } else if head.version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
         // RFC 9112, 6.1: framing that such a server can't have meant.
-        Some("an HTTP/1.0 response with a Transfer-Encoding".to_owned())
+        Err((UpstreamFault::BadFraming, "an HTTP/1.0 response with a Transfer-Encoding".to_owned()))
     } else {
-        strict::check_response(status.as_u16(), &head.headers).err().map(|problem| problem.to_string())
+        let checked = strict::check_response(status.as_u16(), &head.headers);
+        checked.map_err(|problem| (UpstreamFault::BadFraming, problem.to_string()))
     };
     trip.answered.interim += u32::from(status.is_informational());
-    match problem {
-        None => Ok(()),
-        Some(problem) => {
-            trip.answered.evidence = Some(problem);
-            trip.fail(Fault::Upstream(UpstreamFault::MalformedHead));
-            Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream's response is refused").into_up())
-        }
+    refused.map_err(|(fault, why)| {
+        let what = "the upstream's response is refused";
+        Error::because(ErrorType::InvalidHTTPHeader, what, Refused { fault, why }).into_up()
+    })
+}
+
+/// Writes down how a try failed, unless that is known already.
+fn witness(exchange: &mut Exchange, e: &Error) {
+    let fault = fault_of(e, exchange);
+    let is_of_no_consequence = exchange.answered.whole && is_of_the_request(&fault, e);
+    if !is_of_no_consequence {
+        exchange.witness(&fault, Symptom::of(e));
     }
 }
 

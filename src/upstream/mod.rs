@@ -72,7 +72,7 @@ use members::{Members, Membership};
 pub use pick::{Ask, Limit, NoPick, Outcome, Picked};
 pub use retry_budget::RetryBudget;
 pub use status::{EndpointStatus, Status};
-pub use tls::{Remark, TlsFault, classify, system_roots};
+pub use tls::{Remark, TlsFault, classify, system_roots, tls_reason};
 pub use transport::{Transport, only_http1};
 
 /// A named group of endpoints that serve the same thing.

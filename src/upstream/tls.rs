@@ -19,7 +19,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 
 use crate::config::{ClientCert, FilePath, Resolved, Tls};
-pub use fault::{TlsFault, classify};
+pub use fault::{TlsFault, classify, tls_reason};
 use pem::Certificate;
 
 /// What the files of an upstream's `tls` hold. Two are equal if the files hold the same, wherever they are.

@@ -125,7 +125,7 @@ async fn off_is_no_deadline_but_the_upstreams_silence_still_counts() {
     let api = Upstream::new().on("*", silence()).start().await;
     let door = door(api.address(), "off").await;
     assert_eq!(door.get("/").send().await.status, 504);
-    assert_eq!(door.cause(1).await.0, "upstream_idle_timeout");
+    assert_eq!(door.cause(1).await.0, "upstream_head_timeout");
 }
 
 #[tokio::test]

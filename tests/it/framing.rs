@@ -101,7 +101,7 @@ async fn an_upstream_of_http_1_0_is_spoken_for_in_http_1_1() {
     let api = Upstream::new().on("*", raw_then_close(chunked)).start().await;
     let door = door_to(api.address()).await;
     assert_eq!(door.get("/").send().await.status, 502);
-    assert_eq!(door.cause(1).await.0, "upstream_malformed_head");
+    assert_eq!(door.cause(1).await.0, "upstream_bad_framing");
 }
 
 #[tokio::test]

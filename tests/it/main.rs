@@ -19,3 +19,4 @@ mod routing;
 mod streaming;
 mod upstream_tls;
 mod upstreams;
+mod zoo;

@@ -17,19 +17,6 @@ pub enum TlsFault {
     Failed,
 }
 
-impl TlsFault {
-    /// One stable word for logs and metrics.
-    pub fn cause(self) -> &'static str {
-        match self {
-            Self::Name => "upstream_tls_name",
-            Self::Untrusted => "upstream_tls_untrusted",
-            Self::Expired => "upstream_tls_expired",
-            Self::Alert => "upstream_tls_alert",
-            Self::Failed => "upstream_tls_failed",
-        }
-    }
-}
-
 /// What an error says of TLS; `None` if it is about something else.
 ///
 /// In TLS 1.3 the door's handshake ends before the endpoint has seen the door's certificate, so a refusal may come as
@@ -39,6 +26,11 @@ pub fn classify(error: &Error) -> Option<TlsFault> {
         Some(reason) => of_reason(&reason).or_else(|| failed(error)),
         None => failed(error),
     }
+}
+
+/// What the two ends did not agree on, in rustls's words.
+pub fn tls_reason(error: &Error) -> Option<String> {
+    classify(error).and_then(|_| reason(error))
 }
 
 fn failed(error: &Error) -> Option<TlsFault> {

@@ -48,9 +48,9 @@ fn start_log(level: LevelFilter) {
     let mut builder = env_logger::Builder::new();
     // The level can change on reload, so the logger lets everything through and `log`'s own maximum decides.
     builder.filter_level(LevelFilter::Trace);
-    // Pingora writes an error for whatever a client does wrong; the access log has that with its cause.
+    // Pingora warns of whatever a client or an upstream does wrong; the access log has that with its cause.
     let libraries = if level >= LevelFilter::Debug { level } else { LevelFilter::Off };
-    for library in ["pingora_proxy", "pingora_core", "pingora_pool", "rustls", "h2", "mio", "want"] {
+    for library in ["pingora", "rustls", "h2", "mio", "want"] {
         builder.filter_module(library, libraries);
     }
     if std::env::var_os("JOURNAL_STREAM").is_some() {

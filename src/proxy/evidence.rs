@@ -80,8 +80,9 @@ impl fmt::Display for Evidence {
             write!(f, "try {} on {}: ", self.number, endpoint.name())?;
         }
         let took = Took(self.took);
+        let comma = if self.what.contains(',') { "," } else { "" };
         match (&self.limit, &self.sign) {
-            (Some(Bound { name, value }), _) => write!(f, "{} after {took} ({name} {value:?})", self.what),
+            (Some(Bound { name, value }), _) => write!(f, "{}{comma} after {took} ({name} {value:?})", self.what),
             (None, Some(sign)) => write!(f, "{}, at {took} ({sign})", self.what),
             (None, None) => write!(f, "{}, at {took}", self.what),
         }
@@ -122,13 +123,12 @@ fn what(fault: &Fault, leg: Leg, symptom: &Symptom, exchange: &Exchange) -> Stri
         Fault::Connect(ConnectFault::Timeout) => "no connection".into(),
         Fault::Connect(ConnectFault::Unreachable) => "cannot be reached".into(),
         Fault::Connect(ConnectFault::Tls(_)) => "no TLS connection".into(),
-        Fault::Upstream(fault) => of_upstream(*fault, symptom, exchange),
+        Fault::Upstream(fault) => of_upstream(*fault, leg, symptom, exchange),
         Fault::Client(ClientFault::Gone) => format!("the client left {}", place(leg, exchange)),
         Fault::Client(ClientFault::BodyTimeout) => format!("nothing came from the client {}", place(leg, exchange)),
         Fault::Client(ClientFault::MalformedBody) => "the request's body is malformed".into(),
         Fault::Client(ClientFault::ReadTimeout) => format!("the client did not read on {}", place(leg, exchange)),
-        Fault::Shutdown => format!("broken off {}", place(leg, exchange)),
-        _ => format!("not over: {}", place(leg, exchange)),
+        _ => format!("broken off {}", place(leg, exchange)),
     }
 }
 
@@ -137,16 +137,19 @@ fn place(leg: Leg, exchange: &Exchange) -> String {
     match leg {
         Leg::Request => "within the request's head".into(),
         Leg::Connect | Leg::Tls => "before there was a connection".into(),
-        Leg::Send => format!("within the request, after {} bytes of its body", exchange.asked.body_bytes),
+        Leg::Send => format!("within the request, {} bytes into its body", exchange.asked.body_bytes),
         Leg::Head => "before the response's head".into(),
-        Leg::Body => format!("within the response, after {} bytes of its body", exchange.answered.body_bytes),
+        Leg::Body => format!("within the response, {} bytes into its body", exchange.answered.body_bytes),
     }
 }
 
-fn of_upstream(fault: UpstreamFault, symptom: &Symptom, exchange: &Exchange) -> String {
+fn of_upstream(fault: UpstreamFault, leg: Leg, symptom: &Symptom, exchange: &Exchange) -> String {
     let ended = if symptom.end == Some(End::Reset) { "reset" } else { "closed" };
     let (sent, received) = (exchange.asked.body_bytes, exchange.answered.body_bytes);
     match fault {
+        UpstreamFault::ClosedBeforeHead | UpstreamFault::ResetBeforeHead if leg == Leg::Send => {
+            format!("{ended} {}", place(leg, exchange))
+        }
         UpstreamFault::ClosedBeforeHead | UpstreamFault::ResetBeforeHead => format!("{ended} before the head"),
         UpstreamFault::TruncatedHead => format!("{ended} after {} bytes of the head", symptom.head_bytes),
         UpstreamFault::HeadTimeout | UpstreamFault::TryTimeout => "no whole head".into(),
@@ -160,9 +163,9 @@ fn of_upstream(fault: UpstreamFault, symptom: &Symptom, exchange: &Exchange) -> 
             None => format!("{ended} after {received} bytes of the body"),
         },
         UpstreamFault::BadChunks => format!("bad chunks after {received} bytes of the body"),
-        UpstreamFault::IdleTimeout => format!("silent after {received} bytes of the body,"),
-        UpstreamFault::WriteFailed => format!("the request could not be sent on after {sent} bytes of its body"),
-        UpstreamFault::WriteTimeout => format!("no more of the request was taken, {sent} bytes of its body went on,"),
+        UpstreamFault::IdleTimeout => format!("stalled {received} bytes into the body"),
+        UpstreamFault::WriteFailed => format!("the request could not be sent on, {sent} bytes into its body"),
+        UpstreamFault::WriteTimeout => format!("no more of the request was taken, {sent} bytes into its body"),
         UpstreamFault::H2Goaway => "ended by a GOAWAY".into(),
         UpstreamFault::H2Reset => "ended by a RST_STREAM".into(),
         UpstreamFault::H2Error => "HTTP/2 is broken".into(),

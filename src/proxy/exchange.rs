@@ -193,11 +193,14 @@ impl Exchange {
         self.answered.fault.get_or_insert(fault)
     }
 
-    /// Writes down how the try that is under way failed, unless that is known already.
+    /// Writes down how the try that is under way failed, unless that, or why the exchange did, is known already.
     pub fn witness(&mut self, fault: &Fault, symptom: Symptom) {
         let failures = &self.answered.failures;
         let tries = self.onward.as_ref().map_or(0, |onward| onward.tries);
-        if failures.len() < MOST_EVIDENCE && failures.last().is_none_or(|last| last.number < tries) {
+        if self.answered.fault.is_none()
+            && failures.len() < MOST_EVIDENCE
+            && failures.last().is_none_or(|last| last.number < tries)
+        {
             let evidence = Evidence::of(fault, symptom, self);
             self.answered.failures.extend(evidence);
         }

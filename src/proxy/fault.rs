@@ -182,7 +182,7 @@ impl Fault {
                 Some("broken off: `process.drain` was over, or the door was told to leave at once".into())
             }
             Fault::BreakerOpen(left) if left.is_zero() => Some("one request tries whether it may close".into()),
-            Fault::BreakerOpen(left) => Some(format!("it stays open for {left:?} yet")),
+            Fault::BreakerOpen(left) => Some(format!("it stays open for {:.1}s yet", left.as_secs_f64())),
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }

@@ -1,5 +1,7 @@
 //! Upstreams and clients that fail: each in its own way, each with its own cause and status.
 
+use serde_json::Value;
+
 use crate::support::*;
 
 async fn door_to(address: &Address) -> Gateway {
@@ -95,6 +97,19 @@ async fn a_kept_connection_that_was_closed_costs_an_idempotent_request_nothing()
     api.close_connections().await;
     assert_eq!(door.get("/").send().await.status, 200);
     assert_eq!(api.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_try_that_failed_is_told_of_although_the_next_one_succeeded() {
+    let api = Upstream::new().on("*", [reply(200), raw_then_close(""), reply(200)]).start().await;
+    let door = Gateway::start(&format!("routes: {{all: {{path: /, to: \"http://{}\"}}}}", api.address())).await;
+    for _ in 0..2 {
+        assert_eq!(door.get("/").send().await.status, 200);
+    }
+    let line = &door.log(2).await[1];
+    assert_eq!((line["tries"].as_u64(), &line["cause"], &line["phase"]), (Some(2), &Value::Null, &Value::Null));
+    let start = format!("try 1 on {}: closed before the head, at ", api.address());
+    assert!(line["detail"].as_str().is_some_and(|detail| detail.starts_with(&start)), "{line}");
 }
 
 #[tokio::test]

@@ -51,7 +51,9 @@ fn reason(error: &Error) -> Option<String> {
     while let Some(source) = inner.source() {
         inner = source;
     }
-    Some(inner.to_string())
+    // Of an error of the door's own its words are enough.
+    let own = inner.downcast_ref::<Error>().and_then(|error| error.context.as_ref());
+    Some(own.map_or_else(|| inner.to_string(), |words| words.as_str().to_owned()))
 }
 
 /// By the words that rustls prints of `rustls::Error`; the tests hold them against real handshakes.

@@ -197,7 +197,7 @@ fn sends() -> Vec<Row> {
         row("an upload that is not read", 504, "upstream_write_timeout", "send", "(idle 1s)", {
             upload(silence().never_reading(), "timeouts: {idle: 1s}", "")
         }),
-        row("a reset within an upload", 502, "upstream_reset_before_head", "send", "reset before the head", {
+        row("a reset within an upload", 502, "upstream_reset_before_head", "send", "reset within the request", {
             upload(raw("").reading(1000).then_reset(), "", "")
         }),
         row("a request's body with bad chunks", 400, "malformed_body", "send", "malformed", async {
@@ -361,7 +361,7 @@ fn bodies() -> Vec<Row> {
             200,
             "upstream_idle_timeout",
             "body",
-            "silent after 5 bytes of the body",
+            "stalled 5 bytes into the body",
             answer_to(raw(whole).then_silence(), "timeouts: {idle: 1s}", ""),
         ),
     ]
@@ -504,7 +504,7 @@ fn deadlines() -> Vec<Row> {
             let peer = Peer::dripping("HTTP/1.1 200 OK\r\nx-drip: ").await;
             ask(&door(&peer.address, "", LIMIT).await).await
         }),
-        row("the deadline, within the body", 200, "deadline", "body", "after 5 bytes of its body", {
+        row("the deadline, within the body", 200, "deadline", "body", "5 bytes into its body", {
             answer_to(raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort").then_silence(), "", LIMIT)
         }),
         row("a body that drips over the deadline", 200, "deadline", "body", "within the response", async {
@@ -537,7 +537,7 @@ fn clients() -> Vec<Row> {
             408,
             "client_body_timeout",
             "send",
-            "nothing came from the client within the request, after 5 bytes",
+            "nothing came from the client within the request, 5 bytes into its body",
             stalled_upload(""),
         ),
         row(
@@ -548,7 +548,7 @@ fn clients() -> Vec<Row> {
             "(idle 1s)",
             stalled_upload("100-continue"),
         ),
-        row("the client leaves within its body", 499, "client_gone", "send", "after 5 bytes of its body", async {
+        row("the client leaves within its body", 499, "client_gone", "send", "5 bytes into its body", async {
             let api = Upstream::new().on("*", silence()).start().await;
             let door = door(&api, "", "").await;
             let mut connection = door.client().connect().await;
@@ -572,7 +572,7 @@ fn clients() -> Vec<Row> {
             200,
             "client_gone",
             "body",
-            "within the response, after 3 bytes",
+            "within the response, 3 bytes into its body",
             async {
                 let gate = Gate::new();
                 let api = Upstream::new().on("*", reply(200).chunk("one").wait(&gate).chunk("two")).start().await;

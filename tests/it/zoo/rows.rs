@@ -194,8 +194,8 @@ fn tls() -> Vec<Row> {
 
 fn sends() -> Vec<Row> {
     vec![
-        row("an upload that is not read", 504, "upstream_write_timeout", "send", "(idle 1s)", {
-            upload(silence().never_reading(), "timeouts: {idle: 1s}", "")
+        row("an upload that is not read", 504, "upstream_write_timeout", "send", "(idle 2s)", {
+            upload(silence().never_reading(), "timeouts: {idle: 2s}", "")
         }),
         row("a reset within an upload", 502, "upstream_reset_before_head", "send", "reset within the request", {
             upload(raw("").reading(1000).then_reset(), "", "")
@@ -362,7 +362,7 @@ fn bodies() -> Vec<Row> {
             "upstream_idle_timeout",
             "body",
             "stalled 5 bytes into the body",
-            answer_to(raw(whole).then_silence(), "timeouts: {idle: 1s}", ""),
+            answer_to(raw(whole).then_silence(), "timeouts: {idle: 3s}", ""),
         ),
     ]
 }
@@ -468,6 +468,8 @@ fn http2() -> Vec<Row> {
 
 fn deadlines() -> Vec<Row> {
     const LIMIT: &str = "timeout: 1s";
+    // Time enough for a head on a busy machine.
+    const LATER: &str = "timeout: 4s";
     vec![
         row(
             "the deadline, while connecting",
@@ -490,7 +492,7 @@ fn deadlines() -> Vec<Row> {
             "deadline",
             "send",
             "within the request",
-            upload(silence().never_reading(), "", LIMIT),
+            upload(silence().never_reading(), "", LATER),
         ),
         row(
             "the deadline, before the head",
@@ -505,11 +507,11 @@ fn deadlines() -> Vec<Row> {
             ask(&door(&peer.address, "", LIMIT).await).await
         }),
         row("the deadline, within the body", 200, "deadline", "body", "5 bytes into its body", {
-            answer_to(raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort").then_silence(), "", LIMIT)
+            answer_to(raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort").then_silence(), "", LATER)
         }),
         row("a body that drips over the deadline", 200, "deadline", "body", "within the response", async {
             let peer = Peer::dripping("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await;
-            ask(&door(&peer.address, "", LIMIT).await).await
+            ask(&door(&peer.address, "", LATER).await).await
         }),
     ]
 }
@@ -762,7 +764,7 @@ async fn last(door: &Gateway, count: usize) -> Value {
 async fn until(done: impl Fn() -> bool) {
     within("what a row needs", async {
         while !done() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;

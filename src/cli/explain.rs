@@ -121,6 +121,8 @@ fn for_people(found: &Explanation, method: &Method) -> String {
         page.field("shares", Some(shares.join(", ").as_str()).filter(|shares| !shares.is_empty()));
     }
     page.field("timeout", found.timeout_ms.map(span).as_deref());
+    page.field("retry", found.retry.as_deref());
+    page.field("mirror", found.mirror.as_deref());
     match found.status {
         Some(status) => {
             let cause = found.cause.map(|cause| format!(" {cause}")).unwrap_or_default();

@@ -42,7 +42,9 @@ pub use listener::Listener;
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};
-pub use route::{Condition, Defaults, Destination, Redirect, Respond, Route, To, WeightedDestination};
+pub use route::{
+    Condition, Defaults, Destination, Mirror, Redirect, Respond, Retry, RetryOn, Route, To, WeightedDestination,
+};
 pub use schema::schema;
 pub use source::Source;
 pub use suggest::did_you_mean;
@@ -52,6 +54,6 @@ pub use upstream::{
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,
-    Network, OneOrMany, Percent, Period, Protocol, RawNode, Resolved, SecretText, Share, Status, Threads, TlsName,
-    TrustedPeer, UpstreamUrl, Weight, by_header,
+    Network, OneOrMany, Percent, Period, Protocol, RawNode, Resolved, SecretText, Share, Status, Switch, Threads,
+    TlsName, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

@@ -79,6 +79,12 @@ pub struct Explanation {
     pub path: Option<String>,
     /// The bound on the whole exchange, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// When the request would be tried again; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// Who gets copies of such requests, and of which share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// Every filter of the route with what it says, in their order.
     pub filters: Vec<Verdict>,
     /// Headers as the upstream sees them, or of the door's own answer.
@@ -167,6 +173,8 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
         shares: shares(exchange),
         path: canonical,
         timeout_ms: exchange.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        retry: None,
+        mirror: None,
         filters: verdicts(exchange, trace),
         headers: Vec::new(),
         body: None,
@@ -227,6 +235,11 @@ impl Explanation {
         self.upstream = Some(onward.upstream.name().to_string());
         self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
         self.path = Some(onward.target.clone());
+        if let Some(Action::Forward(forward)) = exchange.route.as_ref().map(|taken| &taken.route.action) {
+            self.retry = forward.retry.as_ref().map(ToString::to_string);
+            self.mirror =
+                forward.mirror.as_ref().map(|mirror| format!("{} of them to {}", mirror.ratio, mirror.upstream.name()));
+        }
         proxy::to_upstream(exchange, &mut headers);
         self.headers = listed(&headers);
     }

@@ -50,7 +50,7 @@ pub use chain::Verdict;
 pub(crate) use chain::panic_message;
 pub(crate) use chain::{Chain, Failure, Link, Outcome};
 pub(crate) use edit::HeadersMut;
-pub use edit::{Edit, Edits, NotForFilters};
+pub use edit::{Edit, Edits, NotForFilters, editable};
 pub use message::{Client, Request, Response, Subject};
 pub use registry::{Configure, Env, Problems, Registry, Stage};
 pub use reply::{Body, Reply};

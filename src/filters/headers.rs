@@ -28,8 +28,8 @@ use serde::Deserialize;
 use crate::config::{Resolved, SecretText, by_header, did_you_mean};
 use crate::filter::{
     Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
+    editable,
 };
-use crate::head::hop::{is_framing, is_hop_by_hop};
 use crate::template::Template;
 
 /// Changes the headers of both heads.
@@ -223,19 +223,6 @@ fn names(texts: &[String], path: &[&str], problems: &mut Problems) -> Vec<Header
         }
     }
     names
-}
-
-/// A header's name that a filter may change.
-pub(super) fn editable(text: &str) -> std::result::Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("`{text}` is no header's name; allowed are letters, digits and -, e.g. x-user"))?;
-    if is_framing(&name) || is_hop_by_hop(&name) {
-        return Err(format!(
-            "`{name}` belongs to the message's framing or connection, which the door writes itself{}",
-            if name == http::header::HOST { "; see the upstream's `host`" } else { "" }
-        ));
-    }
-    Ok(name)
 }
 
 enum Value {

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Version};
 use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
 use super::{forwarded, headers, key};
+use crate::config::Percent;
 use crate::filter::{Outcome, Reply, Request, Subject, Verdict};
 use crate::head::strict::{self, HeadProblem};
 use crate::head::{Head, Headers, Path};
@@ -202,7 +203,9 @@ fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsa
             match onward_target(exchange, taken, forward) {
                 Ok(path) => {
                     let key = key::of(exchange, taken, incoming, &target.upstream.settings().balance);
-                    exchange.onward = Some(Onward { key, ..Onward::new(target.upstream.clone(), path) });
+                    let mirror = forward.mirror.as_ref().filter(|mirror| !rehearsal && is_drawn(mirror.ratio));
+                    let mirror = mirror.map(|mirror| mirror.upstream.clone());
+                    exchange.onward = Some(Onward { key, mirror, ..Onward::new(target.upstream.clone(), path) });
                     Decision::Forward
                 }
                 Err(fault) => Decision::Refuse(fault),
@@ -211,6 +214,11 @@ fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsa
         Action::Redirect(redirect) => Decision::Reply(self::redirect(exchange, taken, redirect)),
         Action::Respond(respond) => Decision::Reply(respond.reply.clone()),
     }
+}
+
+/// Draws a lot that wins for this share of all.
+fn is_drawn(share: Percent) -> bool {
+    fastrand::u16(..10_000) < share.hundredths()
 }
 
 /// Path and query that a request goes on with.
@@ -281,6 +289,13 @@ impl Onward {
             endpoint: None,
             address: 0,
             tries: 0,
+            spent: 0,
+            pause: None,
+            was_stale: false,
+            is_passed_over: false,
+            socket: None,
+            mirror: None,
+            copy: None,
             tried_at: None,
             connected: false,
             connected_after: None,

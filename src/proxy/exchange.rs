@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 
 use super::fault::Fault;
+use super::mirror::Duplicate;
 use crate::filter::{Client, Edits, Subject};
 use crate::head::Path;
 use crate::observe::Record;
@@ -108,6 +110,21 @@ pub struct Onward {
     pub address: usize,
     /// How often an endpoint was connected to, or was tried to be.
     pub tries: u32,
+    /// How many tries count against the route's `attempts`: an endpoint's several addresses are one, and a kept
+    /// connection that was closed is none.
+    pub spent: u32,
+    /// How long to wait before the next try.
+    pub pause: Option<Duration>,
+    /// Whether the latest try failed only as its kept connection was closed already.
+    pub was_stale: bool,
+    /// Whether the latest try's response is left for another try.
+    pub is_passed_over: bool,
+    /// The socket of the latest try's connection.
+    pub socket: Option<RawFd>,
+    /// Who gets a copy, until that has begun.
+    pub mirror: Option<Arc<Upstream>>,
+    /// The copy that is under way.
+    pub copy: Option<Duplicate>,
     /// When the latest try began.
     pub tried_at: Option<Instant>,
     /// Whether the latest try has a connection.

@@ -73,6 +73,8 @@ pub enum UpstreamFault {
     TruncatedBody,
     /// It was silent for longer than its `idle` timeout.
     IdleTimeout,
+    /// No head came within the route's `per_try`.
+    TryTimeout,
     /// It did not take the request.
     WriteFailed,
 }
@@ -106,9 +108,9 @@ impl Fault {
             | Fault::BreakerOpen(_)
             | Fault::LimitConnections
             | Fault::LimitRequests => 503,
-            Fault::Connect(ConnectFault::Timeout) | Fault::Deadline | Fault::Upstream(UpstreamFault::IdleTimeout) => {
-                504
-            }
+            Fault::Connect(ConnectFault::Timeout)
+            | Fault::Deadline
+            | Fault::Upstream(UpstreamFault::IdleTimeout | UpstreamFault::TryTimeout) => 504,
             Fault::Connect(_) | Fault::Upstream(_) => 502,
         }
     }
@@ -136,6 +138,7 @@ impl Fault {
             Fault::Upstream(UpstreamFault::MalformedHead) => "upstream_malformed_head",
             Fault::Upstream(UpstreamFault::TruncatedBody) => "upstream_truncated_body",
             Fault::Upstream(UpstreamFault::IdleTimeout) => "upstream_idle_timeout",
+            Fault::Upstream(UpstreamFault::TryTimeout) => "upstream_try_timeout",
             Fault::Upstream(UpstreamFault::WriteFailed) => "upstream_write_failed",
             Fault::Client(ClientFault::Gone) => "client_gone",
             Fault::Client(ClientFault::BodyTimeout) => "client_body_timeout",

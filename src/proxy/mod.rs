@@ -17,6 +17,7 @@
 
 mod boundary;
 mod connection;
+mod deadline;
 mod decide;
 mod exchange;
 mod fault;
@@ -25,12 +26,15 @@ mod guard;
 mod headers;
 mod key;
 mod listener_name;
+mod mirror;
 mod open;
 mod pingora_headers;
 mod reply;
+mod retry;
 mod stream;
 mod tries;
 mod trip;
+mod try_limit;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,10 +66,12 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
 pub use listener_name::ListenerName;
+use mirror::Mirrors;
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
+use retry::Why;
 use stream::GuardStream;
 use trip::Trip;
 
@@ -73,6 +79,7 @@ use trip::Trip;
 #[derive(Clone)]
 pub struct Gateway {
     current: Arc<ArcSwap<Snapshot>>,
+    mirrors: Arc<Mirrors>,
     access_log: Arc<ArcSwapOption<AccessLog>>,
 }
 
@@ -94,6 +101,7 @@ impl Gateway {
     pub fn new(snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
         Self {
             current: Arc::new(ArcSwap::from(snapshot)),
+            mirrors: Arc::new(Mirrors::new()),
             access_log: Arc::new(ArcSwapOption::from_pointee(access_log)),
         }
     }
@@ -133,6 +141,15 @@ impl Gateway {
             connection.set_deadline(Some(trip.started + limit));
         }
         run(trip, &incoming, None).await
+    }
+
+    /// Begins a copy for the mirror, if the request has one and this is its first try.
+    fn begin_copy(&self, head: &RequestHeader, has_body: bool, trip: &mut Trip) {
+        let timeout = trip.timeout;
+        let Some(onward) = trip.onward.as_mut() else { return };
+        if let Some(upstream) = onward.mirror.take() {
+            onward.copy = self.mirrors.begin(upstream, head.clone(), has_body, timeout);
+        }
     }
 
     /// Sends a reply of the door's own.
@@ -255,7 +272,19 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
         // A try that replays the body counts it anew.
         trip.asked.body_bytes = 0;
-        let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(Instant::now()));
+        trip.answered.interim = 0;
+        if let Some(connection) = trip.connection() {
+            connection.try_limit.clear();
+        }
+        if let Some(pause) = trip.onward.as_mut().and_then(|onward| onward.pause.take()) {
+            tokio::time::sleep(pause).await;
+        }
+        let now = Instant::now();
+        if trip.onward.as_ref().is_some_and(|onward| onward.tries == 0) {
+            trip.deposit(now);
+        }
+        let per_try = trip.per_try();
+        let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(per_try, now));
         match peer {
             Ok(mut peer) => {
                 if session.is_upgrade_req() {
@@ -271,9 +300,23 @@ impl ProxyHttp for Gateway {
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
-        // Nothing was sent, so the endpoint's next address may be tried whatever the method.
-        let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(Instant::now()));
-        e.set_retry(more);
+        // Nothing was sent, so there may be another try whatever the method.
+        let now = Instant::now();
+        let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(now));
+        e.set_retry(more || trip.try_again(Why::NotTakenUp, now));
+        e
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut e: Box<Error>,
+        trip: &mut Trip,
+        kept: bool,
+    ) -> Box<Error> {
+        let fault = fault_of(&e, trip);
+        e.set_retry(trip.survives(&e, &fault, session, kept));
         e
     }
 
@@ -282,11 +325,12 @@ impl ProxyHttp for Gateway {
         _: &mut Session,
         reused: bool,
         _: &HttpPeer,
-        _: std::os::fd::RawFd,
+        socket: std::os::fd::RawFd,
         _: Option<&Digest>,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         if let Some(onward) = trip.onward.as_mut() {
+            onward.socket = Some(socket);
             onward.connected = true;
             onward.connected_after = onward.tried_at.filter(|_| !reused).map(|at| at.elapsed());
         }
@@ -295,16 +339,18 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut RequestHeader,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         refuse_other_version(head, trip)?;
+        bound_try(head.version, trip);
         to_upstream(trip, &mut RequestHeaders(head));
         if let Some(onward) = trip.onward.as_ref() {
             let target = Uri::try_from(onward.target.as_str());
             head.set_uri(target.map_err(|e| Error::because(ErrorType::InternalError, "the target that goes on", e))?);
         }
+        self.begin_copy(head, !session.is_body_empty(), trip);
         Ok(())
     }
 
@@ -317,6 +363,7 @@ impl ProxyHttp for Gateway {
     ) -> pingora::Result<()> {
         trip.asked.is_whole |= end;
         trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        go_on_with_copy(trip, body.as_ref(), end);
         Ok(())
     }
 
@@ -331,6 +378,12 @@ impl ProxyHttp for Gateway {
         from_upstream(status.as_u16(), &mut ResponseHeaders(head));
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
+        }
+        if let Some(connection) = trip.connection() {
+            connection.try_limit.end();
+        }
+        if trip.passes_over(status, session) {
+            return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "left for another try"));
         }
         let after = trip.started.elapsed();
         let idle = trip.onward.as_mut().and_then(|onward| {
@@ -451,6 +504,31 @@ fn refuse_other_version(head: &RequestHeader, trip: &Trip) -> pingora::Result<()
     Ok(())
 }
 
+/// Sets the time that a try has, if its connection is for this one exchange.
+fn bound_try(version: Version, trip: &Trip) {
+    let Some(onward) = trip.onward.as_ref().filter(|_| version != Version::HTTP_2) else { return };
+    if let (Some(per_try), Some(connection)) = (trip.per_try(), trip.connection())
+        && let (Some(began), Some(socket)) = (onward.tried_at, onward.socket)
+    {
+        connection.try_limit.begin(socket, began + per_try);
+    }
+}
+
+/// Offers what came of the body to the mirror, if the request has one.
+fn go_on_with_copy(trip: &mut Trip, piece: Option<&Bytes>, end: bool) {
+    let so_far = trip.asked.body_bytes;
+    let Some(onward) = trip.onward.as_mut() else { return };
+    let keeps_up = match (&mut onward.copy, piece) {
+        (Some(copy), Some(piece)) => copy.body(piece, so_far),
+        _ => true,
+    };
+    if let Some(copy) = onward.copy.take_if(|_| end || !keeps_up)
+        && keeps_up
+    {
+        copy.end();
+    }
+}
+
 /// Refuses what an upstream must not send: framing that the client could read in another way, a protocol switch that
 /// nobody asked for, an endless run of interim responses.
 fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()> {
@@ -521,6 +599,9 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
             ConnectTimedout => ConnectFault::Timeout,
             _ => ConnectFault::Unreachable,
         }),
+        (ErrorSource::Upstream, etype) if !begun && is_try_over(etype, trip) => {
+            Fault::Upstream(UpstreamFault::TryTimeout)
+        }
         (ErrorSource::Upstream, ReadTimedout) => Fault::Upstream(UpstreamFault::IdleTimeout),
         (ErrorSource::Upstream, _) if begun => Fault::Upstream(UpstreamFault::TruncatedBody),
         (ErrorSource::Upstream, WriteTimedout | WriteError) => Fault::Upstream(UpstreamFault::WriteFailed),
@@ -532,6 +613,17 @@ fn fault_of(e: &Error, trip: &Trip) -> Fault {
         (ErrorSource::Downstream, _) => Fault::Client(ClientFault::MalformedBody),
         _ => Fault::Internal(e.to_string()),
     }
+}
+
+/// Whether a try ended without a head since its time was over.
+fn is_try_over(etype: &ErrorType, trip: &Trip) -> bool {
+    if trip.connection().is_some_and(|connection| connection.try_limit.has_struck()) {
+        return true;
+    }
+    // On a connection that others use, too, it is a read that took too long.
+    let idle = trip.onward.as_ref().and_then(|onward| onward.upstream.settings().timeouts.idle.after());
+    let is_shorter = trip.per_try().is_some_and(|per_try| idle.is_none_or(|idle| per_try < idle));
+    is_shorter && *etype == ErrorType::ReadTimedout
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Made, Snapshot};
+use http::HeaderName;
+
+use super::{Made, Mirror, Snapshot};
 use crate::config;
-use crate::config::{Config, Limit, Name, Node, Problem, RawNode};
+use crate::config::{Config, Limit, Name, Node, Problem, RawNode, Retry};
 use crate::filter::{Chain, Link, Registry, Reply};
 use crate::route::Pattern;
 use crate::template::Template;
@@ -22,6 +24,8 @@ pub struct Route {
     pub action: Action,
     /// How long one exchange may take; `None`: as long as it wants.
     pub timeout: Option<Duration>,
+    /// Whether the file says so, and not this program.
+    pub has_own_timeout: bool,
 }
 
 /// What a route does with a request.
@@ -42,6 +46,12 @@ pub struct Forward {
     pub turns: RoundRobin,
     /// With this path.
     pub path: PathRule,
+    /// When it is tried again; `None`: never.
+    pub retry: Option<Retry>,
+    /// Copied to another upstream.
+    pub mirror: Option<Mirror>,
+    /// The header that tells the upstream how many milliseconds are left.
+    pub deadline_header: Option<HeaderName>,
 }
 
 /// One upstream that a route passes requests on to.
@@ -88,7 +98,8 @@ impl Route {
             Some(Limit::After(time)) => Some(time),
             Some(Limit::Off) => None,
         };
-        Self { name: Arc::from(name.as_str()), chain, action, timeout }
+        let has_own_timeout = settings.timeout.or(config.defaults.timeout).is_some();
+        Self { name: Arc::from(name.as_str()), chain, action, timeout, has_own_timeout }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &m
         upstreams.make(name.as_ref(), settings, previous, &["upstreams", name.as_ref()], config, problems);
     }
     for (route, settings) in &config.routes {
-        for (destination, path) in destinations(settings.to.as_ref()) {
+        for (destination, path) in destinations(settings) {
             if let Destination::Url(url) = destination
                 && !upstreams.knows(url.as_str())
             {
@@ -156,7 +156,7 @@ pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
     let used: BTreeSet<&Name> = config
         .routes
         .values()
-        .flat_map(|route| destinations(route.to.as_ref()))
+        .flat_map(destinations)
         .filter_map(|(destination, _)| match destination {
             Destination::Upstream(name) => Some(name),
             Destination::Url(_) => None,
@@ -167,12 +167,17 @@ pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+/// All that a route leads to, each with the keys that lead to it below the route.
+fn destinations(route: &config::Route) -> Vec<(&Destination, Vec<String>)> {
+    let mirror = route.mirror.iter().map(|mirror| (&mirror.to, vec!["mirror".into(), "to".into()]));
+    route.to.iter().flat_map(targets_of).chain(mirror).collect()
+}
+
 /// Where a route's `to` leads, each with the keys that lead to it below the route.
-pub(super) fn destinations(to: Option<&To>) -> Vec<(&Destination, Vec<String>)> {
+pub(super) fn targets_of(to: &To) -> Vec<(&Destination, Vec<String>)> {
     match to {
-        None => Vec::new(),
-        Some(To::One(destination)) => vec![(destination, vec!["to".into()])],
-        Some(To::Weighted(list)) => list
+        To::One(destination) => vec![(destination, vec!["to".into()])],
+        To::Weighted(list) => list
             .iter()
             .enumerate()
             .map(|(index, part)| (&part.upstream, vec!["to".into(), index.to_string(), "upstream".into()]))

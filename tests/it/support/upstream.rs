@@ -112,6 +112,21 @@ impl Upstream {
         Server::start(self, Listener::Tcp(socket.listen(1024).expect("a listener")), address, None)
     }
 
+    /// Listens where another one has listened that was dropped: a server that comes back.
+    #[track_caller]
+    pub fn start_at(self, address: &Address) -> impl Future<Output = Server> {
+        let Address::Tcp(at) = *address else { panic!("{address} is no TCP address") };
+        within(format!("a listener at {at}"), async move {
+            loop {
+                // Until the one before is gone.
+                if let Ok(listener) = tokio::net::TcpListener::bind(at).await {
+                    return Server::start(self, Listener::Tcp(listener), at.into(), None);
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+
     /// Listens on a Unix socket in a temporary folder.
     pub fn start_unix(self) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::filter::Verdict;
+use crate::filter::{Identity, Verdict};
 pub use crate::proxy::Peer;
 use crate::proxy::{self, Decision, Exchange, Fault, Incoming};
 use crate::snapshot::{Action, Snapshot};
@@ -29,6 +30,8 @@ pub struct Question {
     pub peer: Peer,
     /// The listener that it comes in by; the first of the file if none is named.
     pub listener: Option<String>,
+    /// Whom it comes from, as if `auth` had found that out already.
+    pub identity: Option<Identity>,
 }
 
 impl Question {
@@ -40,7 +43,15 @@ impl Question {
             headers: HeaderMap::new(),
             peer: Peer::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
             listener: None,
+            identity: None,
         }
+    }
+
+    /// Takes it for granted whom the request comes from: `sub` is the subject, and all of it are its claims.
+    pub fn assume(&mut self, said: impl IntoIterator<Item = (String, Value)>) {
+        let claims: serde_json::Map<String, Value> = said.into_iter().collect();
+        let subject = claims.get("sub").map(|sub| sub.as_str().map_or_else(|| sub.to_string(), str::to_owned));
+        self.identity = Some(Identity { claims, ..Identity::new(subject.unwrap_or_default(), "assumed") });
     }
 }
 
@@ -129,6 +140,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
         peer: question.peer,
     };
     let mut exchange = Exchange::new(snapshot.clone(), listener);
+    exchange.identity = question.identity.clone().map(Arc::new);
     let mut trace = Vec::new();
     let decision = match proxy::route(&mut exchange, &incoming) {
         Ok(()) => proxy::run(&mut exchange, &incoming, Some(&mut trace)).await,

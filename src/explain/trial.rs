@@ -51,6 +51,9 @@ fn problem(snapshot: &Snapshot, index: usize, message: String) -> Problem {
 fn question(test: &Test) -> Result<Question, String> {
     let method = Method::from_bytes(test.method.as_bytes()).map_err(|_| format!("`{}` is no method", test.method))?;
     let mut question = Question::new(method, test.target.clone());
+    if !test.identity.is_empty() {
+        question.assume(test.identity.clone());
+    }
     if let Some(ip) = test.from {
         question.peer = Peer::Inet(SocketAddr::new(ip, 0));
     }

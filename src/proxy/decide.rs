@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, HOST, REFERER, USER_AGENT};
+use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, REFERER, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
 use super::exchange::{Exchange, Onward, Peer, Taken};
@@ -135,6 +135,9 @@ fn refuse(fault: Fault) -> Box<Decision> {
 
 fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Arc<Route>, Match), Box<Decision>> {
     let head = head(exchange, incoming, path);
+    if let Some(found) = preflighted(exchange, &head) {
+        return Ok(found);
+    }
     match exchange.snapshot.table().find(&head) {
         Lookup::Route(matched) => match exchange.snapshot.routes().get(matched.route()) {
             Some(route) => Ok((route.clone(), matched)),
@@ -145,6 +148,23 @@ fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Ar
         Lookup::NotFound => Err(refuse(Fault::NoRoute)),
     }
 }
+
+/// The route of the request that a preflight asks about (Fetch, 4.8): its `cors` answers, whatever the route's methods
+/// are, and before anybody is asked for credentials.
+fn preflighted(exchange: &Exchange, head: &Head<'_>) -> Option<(Arc<Route>, Match)> {
+    if head.method != Method::OPTIONS || head.headers.get(&ORIGIN).is_none() {
+        return None;
+    }
+    let method = Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()?;
+    let Lookup::Route(matched) = exchange.snapshot.table().find(&Head { method: &method, ..*head }) else {
+        return None;
+    };
+    let route = exchange.snapshot.routes().get(matched.route())?;
+    route.chain.has(CORS).then(|| (route.clone(), matched))
+}
+
+/// The kind of filter that answers preflights.
+const CORS: &str = "cors";
 
 /// `/users` when only `/users/` exists, as Go's `ServeMux` does it.
 fn add_slash(head: &Head<'_>) -> Reply {
@@ -175,7 +195,7 @@ async fn filter(
     }
     let mut notes = trace.is_some().then(Vec::new);
     let param = |name: &str| taken.matched.param(&taken.path, name).map(str::to_owned);
-    let Exchange { asked, client, request_id, entered, edits, kept, .. } = exchange;
+    let Exchange { asked, client, request_id, entered, edits, kept, identity, request_hooks, .. } = exchange;
     let mut request = Request {
         head: Head {
             method: incoming.method,
@@ -184,9 +204,10 @@ async fn filter(
             query: asked.query_at.and_then(|at| asked.target.get(at..)),
             headers: incoming.headers,
         },
-        subject: Subject { client, request_id, route: &taken.route.name, kept },
+        subject: Subject { client, request_id, route: &taken.route.name, identity, kept },
         param: &param,
         edits,
+        bodies: request_hooks,
         rehearsal: trace.is_some(),
         notes: notes.as_mut(),
     };

@@ -10,7 +10,7 @@ use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 
 use super::fault::Fault;
 use super::mirror::Duplicate;
-use crate::filter::{Client, Edits, Subject};
+use crate::filter::{BodyHook, Client, Edits, Identity, Reply};
 use crate::head::Path;
 use crate::observe::Record;
 use crate::route::Match;
@@ -41,6 +41,14 @@ pub struct Exchange {
     pub edits: Edits,
     /// What filters keep for the way back.
     pub kept: Extensions,
+    /// Whom a filter has found the request to come from.
+    pub identity: Option<Arc<Identity>>,
+    /// What filters do with the request's body, in this order.
+    pub request_hooks: Vec<Box<dyn BodyHook>>,
+    /// What filters do with the response's body: the last first.
+    pub response_hooks: Vec<Box<dyn BodyHook>>,
+    /// What a filter answers in the midst of the request's body.
+    pub body_refused: Option<Box<Reply>>,
     /// Where it goes.
     pub onward: Option<Onward>,
     /// What came back.
@@ -169,19 +177,13 @@ impl Exchange {
             entered: 0,
             edits: Edits::default(),
             kept: Extensions::new(),
+            identity: None,
+            request_hooks: Vec::new(),
+            response_hooks: Vec::new(),
+            body_refused: None,
             onward: None,
             answered: Answered::default(),
             timeout: None,
-        }
-    }
-
-    /// What filters see of it beside the head.
-    pub fn subject(&mut self) -> Subject<'_> {
-        Subject {
-            client: &self.client,
-            request_id: &self.request_id,
-            route: self.route.as_ref().map_or("", |taken| &taken.route.name),
-            kept: &mut self.kept,
         }
     }
 
@@ -224,6 +226,7 @@ impl Exchange {
             version: self.asked.version,
             listener: self.listener.as_deref(),
             route: self.route.as_ref().map(|taken| &*taken.route.name),
+            identity: self.identity.as_ref().map(|identity| identity.subject.as_bytes()),
             upstream: onward.map(|onward| &**onward.upstream.name()),
             endpoint: onward.and_then(|onward| onward.endpoint.as_ref()).map(|endpoint| endpoint.name()),
             tries: onward.map_or(0, |onward| onward.tries),

@@ -24,6 +24,7 @@ mod fault;
 mod forwarded;
 mod guard;
 mod headers;
+mod hooks;
 mod key;
 mod listener_name;
 mod mirror;
@@ -141,6 +142,20 @@ impl Gateway {
             connection.set_deadline(Some(trip.started + limit));
         }
         run(trip, &incoming, None).await
+    }
+
+    /// Sends what a filter answers in the midst of a body, if it is not too late for that.
+    async fn refuse_body(&self, session: &mut Session, reply: Reply, trip: &mut Trip) -> FailToProxy {
+        let status = reply.status.as_u16();
+        let story = reply.reason.clone().unwrap_or_else(|| "a filter refused the body".to_owned());
+        trip.answered.refused = Some((reply.cause.unwrap_or("filter_reply"), story));
+        session.set_keepalive(None);
+        if trip.answered.status.is_none()
+            && let Err(e) = self.reply(session, trip, reply).await
+        {
+            log::debug!("request {}: the answer could not be sent: {e}", trip.request_id);
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
     }
 
     /// Begins a copy for the mirror, if the request has one and this is its first try.
@@ -280,8 +295,9 @@ impl ProxyHttp for Gateway {
             tokio::time::sleep(pause).await;
         }
         let now = Instant::now();
-        if trip.onward.as_ref().is_some_and(|onward| onward.tries == 0) {
-            trip.deposit(now);
+        match trip.onward.as_ref().map(|onward| onward.tries) {
+            Some(0) => trip.deposit(now),
+            _ => trip.request_hooks.iter_mut().for_each(|hook| hook.restart()),
         }
         let per_try = trip.per_try();
         let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(per_try, now));
@@ -346,6 +362,10 @@ impl ProxyHttp for Gateway {
         refuse_other_version(head, trip)?;
         bound_try(head.version, trip);
         to_upstream(trip, &mut RequestHeaders(head));
+        if trip.request_hooks.iter().any(|hook| hook.changes_length()) {
+            head.remove_header(&CONTENT_LENGTH);
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
         if let Some(onward) = trip.onward.as_ref() {
             let target = Uri::try_from(onward.target.as_str());
             head.set_uri(target.map_err(|e| Error::because(ErrorType::InternalError, "the target that goes on", e))?);
@@ -362,6 +382,7 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         trip.asked.is_whole |= end;
+        pass_request_hooks(trip, body, end)?;
         trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         go_on_with_copy(trip, body.as_ref(), end);
         Ok(())
@@ -409,7 +430,12 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         match changes(trip, status, &head.headers).await {
-            Ok(changes) => change(&changes, &mut ResponseHeaders(head)),
+            Ok(changes) => {
+                change(&changes, &mut ResponseHeaders(head));
+                if trip.response_hooks.iter().any(|hook| hook.changes_length()) {
+                    leave_length_open(head, session.req_header().version)?;
+                }
+            }
             Err((_, failure)) => {
                 trip.fail(Fault::Filter(failure));
                 return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
@@ -426,12 +452,20 @@ impl ProxyHttp for Gateway {
         end: bool,
         trip: &mut Trip,
     ) -> pingora::Result<Option<Duration>> {
+        if !trip.response_hooks.is_empty() {
+            let piece = hooks::to_client(&mut trip.response_hooks, body.take().unwrap_or_default(), end);
+            let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
+            *body = Some(piece).filter(|piece| !piece.is_empty());
+        }
         trip.answered.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         trip.answered.whole |= end;
         Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
+        if let Some(reply) = trip.body_refused.take() {
+            return self.refuse_body(session, *reply, trip).await;
+        }
         let fault = fault_of(e, trip);
         if trip.answered.whole && is_of_the_request(&fault, e) {
             // The response is out, so the rest of the request is of no consequence any more.
@@ -512,6 +546,31 @@ fn bound_try(version: Version, trip: &Trip) {
     {
         connection.try_limit.begin(socket, began + per_try);
     }
+}
+
+/// Has a piece of the request's body pass what filters do with it.
+fn pass_request_hooks(trip: &mut Trip, body: &mut Option<Bytes>, end: bool) -> pingora::Result<()> {
+    if trip.request_hooks.is_empty() {
+        return Ok(());
+    }
+    let piece = hooks::to_upstream(&mut trip.request_hooks, body.take().unwrap_or_default(), end);
+    let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
+    *body = Some(piece).filter(|piece| !piece.is_empty());
+    Ok(())
+}
+
+fn refused_by_hook(trip: &mut Trip, reply: Box<Reply>) -> Box<Error> {
+    trip.body_refused = Some(reply);
+    Error::explain(ErrorType::InternalError, "a filter refused the body")
+}
+
+/// A body whose length a filter changes as it streams ends by its chunks, or for HTTP/1.0 with the connection.
+fn leave_length_open(head: &mut ResponseHeader, version: Version) -> pingora::Result<()> {
+    head.remove_header(&CONTENT_LENGTH);
+    if version == Version::HTTP_11 {
+        head.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(())
 }
 
 /// Offers what came of the body to the mirror, if the request has one.

@@ -49,6 +49,9 @@ pub struct Server {
 /// its way, which is answered with `Connection: close`.
 const LAME_DUCK: Duration = Duration::from_secs(3);
 
+/// How long filters may take to get what they need before requests are taken.
+const FILTERS_READY: Duration = Duration::from_secs(5);
+
 /// How long a log that takes no lines is waited for in the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -82,6 +85,7 @@ impl Server {
         let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ca_file, ..ServerConf::default() };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
+        begin_filters(&snapshot).await;
         let guard = guards(&proxy, &gateway, &open);
         listeners.start(plan, guard);
         Ok((Self { registry, gateway, proxy, open, listeners, access, threads }, warnings))
@@ -119,6 +123,7 @@ impl Server {
         let plan = self.listeners.plan(snapshot.config()).await?;
         let log =
             if snapshot.config().log.access == self.access.access { None } else { Some(open_log(snapshot.config())?) };
+        begin_filters(&snapshot).await;
         // Each exchange has the names of its own generation, so those of the next are known before it is served.
         self.listeners.rename(&plan, snapshot.generation());
         self.gateway.swap(snapshot.clone());
@@ -213,6 +218,14 @@ fn guards<'a>(
     open: &'a Arc<Open>,
 ) -> impl Fn(Arc<ListenerName>) -> Guard + 'a {
     |name| Guard::new(name, Arc::clone(proxy), gateway.clone(), Arc::clone(open))
+}
+
+/// Begins what filters do beside the requests, and gives them some seconds to get what they need for that.
+async fn begin_filters(snapshot: &Snapshot) {
+    snapshot.start_filters();
+    if timeout(FILTERS_READY, snapshot.filters_ready()).await.is_err() {
+        log::warn!("a filter is not ready after {FILTERS_READY:?}; it refuses requests until it is");
+    }
 }
 
 /// All that can be said of a configuration before it is served: it is compiled as for serving, and its own tests are

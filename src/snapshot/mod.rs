@@ -12,12 +12,13 @@ mod refused;
 mod route;
 mod tests;
 mod upstreams;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Severity};
-use crate::filter::{Chain, Link, Registry};
+use crate::filter::{Chain, Link, Registry, States};
 use crate::route::Table;
 use crate::upstream::Upstream;
 use gaps::Gaps;
@@ -25,6 +26,7 @@ pub use onward::Mirror;
 pub use refused::{every_problem, every_problem_and_warning, warnings};
 use route::Filters;
 pub use route::{Action, Forward, PathRule, Redirect, Respond, Route, Target};
+use work::Work;
 
 /// A configuration that is ready to serve.
 pub struct Snapshot {
@@ -35,7 +37,8 @@ pub struct Snapshot {
     table: Table,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     filters: Vec<Made>,
-    implied: Vec<Link>,
+    unrouted: Chain,
+    states: States,
 }
 
 /// What a request needs to know of the listener that it came in by.
@@ -53,6 +56,7 @@ struct Made {
     settings: Node,
     wildcards: Option<BTreeSet<String>>,
     link: Link,
+    work: Arc<Work>,
 }
 
 /// Compiles a configuration into a snapshot, and says what is odd about it though it works.
@@ -68,7 +72,8 @@ pub fn compile(
 ) -> Result<(Arc<Snapshot>, Vec<Problem>), Vec<Problem>> {
     let mut problems = Vec::new();
     let upstreams = upstreams::compile(&config, previous, &mut problems);
-    let mut filters = Filters::new(&config, registry, previous, &mut problems);
+    let mut states = States::after(previous.map(|previous| &previous.states));
+    let mut filters = Filters::new(&config, registry, previous, &states, &mut problems);
     let mut routes = Vec::new();
     for (name, settings) in &config.routes {
         let mut found = Vec::new();
@@ -81,7 +86,9 @@ pub fn compile(
     }
     // The table speaks of routes by their position, so none may be missing.
     let routes: Option<Vec<_>> = routes.into_iter().collect();
+    let unrouted = filters.unrouted();
     let made = filters.into_made();
+    states.settle();
     refuse_one_address(&config, &mut problems);
     tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
@@ -97,7 +104,8 @@ pub fn compile(
                 table,
                 upstreams: upstreams.into_used(),
                 filters: made,
-                implied: registry.implied().collect(),
+                unrouted,
+                states,
                 config,
             };
             Ok((Arc::new(snapshot), warnings))
@@ -173,8 +181,21 @@ impl Snapshot {
         self.upstreams.get(name)
     }
 
-    /// What answers that no route made pass through: the filters that every route has without asking.
-    pub fn unrouted(&self) -> Chain {
-        Chain::new(self.implied.clone())
+    /// What answers that no route made pass through: the filters that every route has without asking, and those of
+    /// `defaults` that every answer should carry.
+    pub fn unrouted(&self) -> &Chain {
+        &self.unrouted
+    }
+
+    /// Begins the filters' work beside the requests, where it has not begun yet. Within a tokio runtime.
+    pub fn start_filters(&self) {
+        self.filters.iter().for_each(|made| made.work.begin(&made.link.filter));
+    }
+
+    /// Resolves when all filters have what they need.
+    pub async fn filters_ready(&self) {
+        for made in &self.filters {
+            made.link.filter.ready().await;
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod contract;
 mod deadlines;
 mod examples;
 mod explain_agrees;

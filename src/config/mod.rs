@@ -50,10 +50,11 @@ pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
 pub use upstream::{
-    Balance, Breaker, ClientCert, Ejection, Endpoint, HashKey, Limits, Tls, Upstream, UpstreamTimeouts,
+    Balance, Breaker, CheckKind, CheckMethod, ClientCert, Ejection, Endpoint, GrpcCheck, HashKey, HealthCheck,
+    HttpCheck, Limits, Tls, Upstream, UpstreamTimeouts,
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,
-    Network, OneOrMany, Percent, Period, Protocol, RawNode, Resolved, SecretText, Share, Status, Switch, Threads,
-    TlsName, TrustedPeer, UpstreamUrl, Weight, by_header,
+    Network, OneOrMany, Percent, Period, Protocol, RawNode, RequestHeaderName, RequestHost, RequestPath, Resolved,
+    SecretText, Share, Status, StatusRange, Switch, Threads, TlsName, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

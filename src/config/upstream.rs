@@ -1,5 +1,10 @@
 //! `upstreams`: named groups of endpoints that requests are passed on to.
 
+mod balance;
+mod breaker;
+mod ejection;
+mod health;
+mod limits;
 mod tls;
 
 use std::borrow::Cow;
@@ -12,15 +17,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-mod balance;
-mod breaker;
-mod ejection;
-mod limits;
-
 use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
 pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
 pub use ejection::Ejection;
+pub use health::{CheckKind, CheckMethod, GrpcCheck, HealthCheck, HttpCheck};
 pub use limits::Limits;
 pub use tls::{ClientCert, Tls};
 

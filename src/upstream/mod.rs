@@ -30,6 +30,8 @@
 mod backoff;
 mod balance;
 mod breaker;
+#[allow(dead_code, reason = "no upstream starts its checks yet")]
+mod check;
 mod choice;
 mod clock;
 mod ejection;

@@ -109,4 +109,40 @@ mod tests {
             assert!(off < Duration::from_millis(1), "{chance}: {off:?}");
         }
     }
+
+    struct Named(&'static str);
+
+    impl Member for Named {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn peers(&self) -> &[pingora::upstreams::peer::HttpPeer] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn one_that_goes_and_comes_back_while_it_is_checked_has_one_turn() {
+        let (mut schedule, now) = (Schedule::new(Duration::from_secs(5)), Instant::now());
+        let member = || vec![Arc::new(Named("a"))];
+        schedule.update(member(), now);
+        assert!(schedule.start(now).is_some());
+        schedule.update(Vec::new(), now);
+        schedule.update(member(), now);
+        assert!(!schedule.finish("a", now, now), "this was a check of the one that went");
+        assert!(schedule.start(now).is_some());
+        assert!(schedule.start(now + Duration::from_secs(60)).is_none());
+        assert!(schedule.finish("a", now, now));
+    }
+
+    #[test]
+    fn the_one_that_has_waited_longest_is_first() {
+        let (mut schedule, now) = (Schedule::new(Duration::from_secs(5)), Instant::now());
+        schedule.update(vec![Arc::new(Named("z"))], now);
+        let later = now + Duration::from_secs(1);
+        schedule.update(vec![Arc::new(Named("z")), Arc::new(Named("a"))], later);
+        assert_eq!(schedule.start(later).map(|member| member.0), Some("z"));
+        assert_eq!(schedule.start(later).map(|member| member.0), Some("a"));
+    }
 }

@@ -144,7 +144,8 @@ async fn a_handshake_that_hangs_is_bounded() {
 #[tokio::test]
 async fn an_address_that_hangs_leaves_the_others_their_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hangs = HttpPeer::new(listener.local_addr().unwrap(), true, "users.internal".into());
+    let mut hangs = HttpPeer::new(listener.local_addr().unwrap(), true, "users.internal".into());
+    hangs.options.total_connection_timeout = Some(Duration::from_secs(30));
     let (mut server, certificate) = tls_server(&[]).await;
     trust(&mut server, certificate);
     server.peers.insert(0, hangs);

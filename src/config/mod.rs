@@ -20,6 +20,7 @@ mod yaml;
 mod env;
 
 mod decode;
+#[macro_use]
 mod value;
 
 mod listener;
@@ -37,7 +38,7 @@ mod schema;
 pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
-pub use file::{Loaded, Refused};
+pub use file::{Loaded, Refused, read as read_file};
 pub use listener::Listener;
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
@@ -50,8 +51,8 @@ pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
 pub use upstream::{
-    Balance, Breaker, CheckKind, CheckMethod, ClientCert, Ejection, Endpoint, GrpcCheck, HashKey, HealthCheck,
-    HttpCheck, Limits, Tls, Upstream, UpstreamTimeouts,
+    Asking, Balance, Breaker, CheckKind, CheckMethod, ClientCert, Discover, Ejection, Endpoint, GrpcCheck, HashKey,
+    HealthCheck, HttpCheck, Limits, ListedEndpoint, Tls, Upstream, UpstreamTimeouts, read_endpoints,
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,

@@ -2,7 +2,9 @@
 
 mod balance;
 mod breaker;
+mod discover;
 mod ejection;
+mod endpoints_file;
 mod health;
 mod limits;
 mod tls;
@@ -20,7 +22,9 @@ use super::decode::by_shape;
 use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
 pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
+pub use discover::{Asking, Discover};
 pub use ejection::Ejection;
+pub use endpoints_file::{ListedEndpoint, read_endpoints};
 pub use health::{CheckKind, CheckMethod, GrpcCheck, HealthCheck, HttpCheck};
 pub use limits::Limits;
 pub use tls::{ClientCert, Tls};

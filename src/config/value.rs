@@ -53,6 +53,7 @@ mod tls_name;
 mod weight;
 mod word;
 
+pub(super) use address::host_name;
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
 pub use count::Count;
 pub use header::by_header;

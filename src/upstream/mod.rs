@@ -34,6 +34,8 @@ mod breaker;
 mod check;
 mod choice;
 mod clock;
+#[allow(dead_code, reason = "the upstreams do not use it yet")]
+mod discover;
 mod ejection;
 mod endpoint;
 mod hysteresis;

@@ -52,7 +52,7 @@ pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
 pub use upstream::{
     Asking, Balance, Breaker, CheckKind, CheckMethod, ClientCert, Discover, Ejection, Endpoint, GrpcCheck, HashKey,
-    HealthCheck, HttpCheck, Limits, ListedEndpoint, Tls, Upstream, UpstreamTimeouts, read_endpoints,
+    HealthCheck, HttpCheck, Limits, Tls, Upstream, UpstreamTimeouts, read_endpoints,
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,

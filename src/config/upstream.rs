@@ -24,7 +24,7 @@ pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
 pub use discover::{Asking, Discover};
 pub use ejection::Ejection;
-pub use endpoints_file::{ListedEndpoint, read_endpoints};
+pub use endpoints_file::read_endpoints;
 pub use health::{CheckKind, CheckMethod, GrpcCheck, HealthCheck, HttpCheck};
 pub use limits::Limits;
 pub use tls::{ClientCert, Tls};
@@ -101,7 +101,7 @@ fn half() -> Share {
 
 /// One address of an upstream: `127.0.0.1:9101`, `users.internal:80`, `unix:/run/users.sock`, or
 /// `{address: …, weight: …}`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: EndpointAddress,

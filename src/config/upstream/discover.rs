@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::super::problem::shortened;
-use super::super::value::{EndpointAddress, Period, host_name};
+use super::super::value::{EndpointAddress, FilePath, Period, host_name};
 
 /// Where endpoints come from instead of `endpoints`: `{dns: "users.internal:8080", every: 10s}`,
 /// `{srv: _http._tcp.users.internal}` or `{file: /run/users.yaml}`.
@@ -36,9 +35,8 @@ pub enum Discover {
         asking: Asking,
     },
     /// `file`: a list as under `endpoints`, which other tools write (see
-    /// [`read_endpoints`](crate::config::read_endpoints)). Changes are seen at once. A relative path starts in the
-    /// folder that the door was started in.
-    File(PathBuf),
+    /// [`read_endpoints`](crate::config::read_endpoints)). Changes are seen at once.
+    File(FilePath),
 }
 
 /// Whom to ask for DNS records, and how often.
@@ -58,7 +56,7 @@ impl fmt::Display for Discover {
         match self {
             Self::Dns { host, port, .. } => write!(f, "dns {host}:{port}"),
             Self::Srv { name, .. } => write!(f, "srv {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::File(path) => write!(f, "file {path}"),
         }
     }
 }
@@ -87,7 +85,7 @@ impl Written {
         match (self.dns, self.srv, self.file) {
             (Some(HostAndPort { host, port }), None, None) => Ok(Discover::Dns { host, port, asking }),
             (None, Some(ServiceName(name)), None) => Ok(Discover::Srv { name, asking }),
-            (None, None, Some(FilePath(path))) if asking == Asking::default() => Ok(Discover::File(path)),
+            (None, None, Some(path)) if asking == Asking::default() => Ok(Discover::File(path)),
             (None, None, Some(_)) => {
                 Err("`every` and `resolver` are for `dns` and `srv`; a file is watched, so take them away".into())
             }
@@ -184,26 +182,6 @@ text_type!(ServiceName, "a name such as `_http._tcp.users.internal`", {
     "examples": ["_http._tcp.users.internal"],
 });
 
-struct FilePath(PathBuf);
-
-impl FromStr for FilePath {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() || text.ends_with('/') || text.contains('\0') {
-            return Err(format!("`{}` is no file's path; write one such as `/run/users.yaml`", shortened(text, 60)));
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-text_type!(FilePath, "a file's path such as `/run/users.yaml`", {
-    "type": "string",
-    "minLength": 1,
-    "description": "A file's path.",
-    "examples": ["/run/users.yaml"],
-});
-
 /// How often a name server may be asked at most.
 const OFTENEST: Duration = Duration::from_secs(1);
 
@@ -287,7 +265,7 @@ mod tests {
         let resolver = Asking { every: None, resolver: Some("127.0.0.1:5353".parse().unwrap()) };
         let wanted = Discover::Srv { name: "_http._tcp.users.internal.".into(), asking: resolver };
         assert_eq!(decoded("{srv: _http._tcp.users.internal., resolver: '127.0.0.1:5353'}"), Ok(wanted));
-        assert_eq!(decoded("{file: users.yaml}"), Ok(Discover::File("users.yaml".into())));
+        assert_eq!(decoded("{file: users.yaml}"), Ok(Discover::File("users.yaml".parse().unwrap())));
     }
 
     #[test]
@@ -328,8 +306,7 @@ mod tests {
             ("{srv: 'users:80'}", "write `users` without `:80`"),
             ("{srv: 'a b'}", "is no name of SRV records"),
             ("{srv: .}", "is no name of SRV records"),
-            ("{file: ''}", "is no file's path"),
-            ("{file: users/}", "is no file's path"),
+            ("{file: ''}", "a path is empty"),
             ("{dns: 'a:1', every: 10}", "has no unit"),
             ("{dns: 'a:1', every: 500ms}", "at least `1s`"),
             ("{dns: 'a:1', resolver: localhost}", "is no DNS server's address"),

@@ -1,29 +1,16 @@
 //! A file of endpoints that other tools write, named by `discover: {file: …}`.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::super::decode::{by_shape, decode};
+use super::super::decode::decode;
 use super::super::node::{Node, Value};
 use super::super::problem::{Place, Problem, render};
 use super::super::value::EndpointAddress;
 use super::super::yaml;
-
-/// One endpoint of such a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedEndpoint {
-    /// Where it listens: a socket address or a Unix socket, never a name.
-    pub address: EndpointAddress,
-    /// Its share of the requests beside the others', 0 to 1000; 0 takes it out of turn.
-    pub weight: u16,
-    /// Whether it gets requests only while no endpoint that is none is healthy.
-    pub backup: bool,
-}
+use super::Endpoint;
 
 /// Reads such a file: a list as under `endpoints`, or a map with such a list as its only key `endpoints`. YAML, and so
 /// JSON. `${NAME}` is not replaced. `file` is its name, for the places of problems.
@@ -31,7 +18,7 @@ pub struct ListedEndpoint {
 /// # Errors
 /// Everything that is wrong: bad YAML, an unknown key, a name in place of an address, an address that stands twice, no
 /// endpoint at all, and an end that looks cut off (text outside of brackets without a line break behind it).
-pub fn read_endpoints(bytes: &[u8], file: &str) -> Result<Vec<ListedEndpoint>, Vec<Problem>> {
+pub fn read_endpoints(bytes: &[u8], file: &str) -> Result<Vec<Endpoint>, Vec<Problem>> {
     let file: Arc<str> = file.into();
     let mut problems = Vec::new();
     let Some(mut root) = yaml::parse(bytes, &file, &mut problems) else { return Err(problems) };
@@ -63,7 +50,7 @@ const NEEDS: &str = "it needs at least one endpoint, such as `[127.0.0.1:9101]`"
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    endpoints: Vec<ListedEndpoint>,
+    endpoints: Vec<Endpoint>,
 }
 
 /// The node that the endpoints stand in, and the keys that lead there.
@@ -83,95 +70,32 @@ fn cut_off(bytes: &[u8], file: &Arc<str>) -> Option<Place> {
     (!ends_well).then(|| Place { file: file.clone(), line, column: 1 })
 }
 
-fn check(endpoints: &[ListedEndpoint], list: &Node, path: &[&str], problems: &mut Vec<Problem>) {
+/// Whoever writes the file knows the addresses, and a name would have to be resolved on each change.
+fn name_refused(host: &str, port: u16) -> String {
+    format!(
+        "`{host}:{port}` is a name; a file of endpoints holds addresses such as `127.0.0.1:{port}`; to follow a name, \
+         write `discover: {{dns: \"{host}:{port}\"}}`"
+    )
+}
+
+fn check(endpoints: &[Endpoint], list: &Node, path: &[&str], problems: &mut Vec<Problem>) {
     if endpoints.is_empty() {
         problems.push(Problem::error(Some(list.place.clone()), render(path), format!("the list is empty; {NEEDS}")));
     }
+    let mut refuse = |index: usize, message: String| {
+        let place = list.items().get(index).map(|node| node.place.clone());
+        let index = index.to_string();
+        let path: Vec<&str> = path.iter().copied().chain([index.as_str()]).collect();
+        problems.push(Problem::error(place, render(&path), message));
+    };
     let mut places: HashMap<&EndpointAddress, &Place> = HashMap::new();
     for (index, (endpoint, node)) in endpoints.iter().zip(list.items()).enumerate() {
+        if let EndpointAddress::Name { host, port } = &endpoint.address {
+            refuse(index, name_refused(host, *port));
+        }
         if let Some(first) = places.insert(&endpoint.address, &node.place) {
-            let index = index.to_string();
-            let path: Vec<&str> = path.iter().copied().chain([index.as_str()]).collect();
-            let message = format!("{} stands twice, first at {first}; take one away", endpoint.address);
-            problems.push(Problem::error(Some(node.place.clone()), render(&path), message));
+            refuse(index, format!("{} stands twice, first at {first}; take one away", endpoint.address));
         }
-    }
-}
-
-/// The heaviest weight.
-const HEAVIEST: u16 = 1000;
-
-/// An endpoint with settings of its own.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    address: Literal,
-    #[serde(default = "one", deserialize_with = "weight")]
-    weight: u16,
-    #[serde(default)]
-    backup: bool,
-}
-
-fn one() -> u16 {
-    1
-}
-
-fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    match u16::deserialize(deserializer)? {
-        weight @ ..=HEAVIEST => Ok(weight),
-        weight => Err(D::Error::custom(format!("the weight {weight} is too large; allowed are 0 to {HEAVIEST}"))),
-    }
-}
-
-/// An address that needs no look-up: whoever writes the file knows the addresses, and a name would have to be resolved
-/// on each change.
-struct Literal(EndpointAddress);
-
-impl std::str::FromStr for Literal {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse()? {
-            EndpointAddress::Name { host, port } => Err(format!(
-                "`{host}:{port}` is a name; a file of endpoints holds addresses such as `127.0.0.1:{port}`; to follow \
-                 a name, write `discover: {{dns: \"{host}:{port}\"}}`"
-            )),
-            address => Ok(Self(address)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Literal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::super::value::from_text(deserializer, "an address such as `127.0.0.1:9101`")
-    }
-}
-
-impl<'de> Deserialize<'de> for ListedEndpoint {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-
-        impl<'de> Visitor<'de> for Shape {
-            type Value = ListedEndpoint;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "an address such as `127.0.0.1:9101`, or a map such as `{address: 127.0.0.1:9101, weight: 3}`",
-                )
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<ListedEndpoint, E> {
-                let Literal(address) = text.parse().map_err(E::custom)?;
-                Ok(ListedEndpoint { address, weight: one(), backup: false })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListedEndpoint, A::Error> {
-                let Written { address, weight, backup } = Written::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(ListedEndpoint { address: address.0, weight, backup })
-            }
-        }
-
-        by_shape(deserializer, Shape)
     }
 }
 
@@ -181,7 +105,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(String, u16, bool)>, Vec<String>> {
         match read_endpoints(text.as_bytes(), "users.yaml") {
-            Ok(endpoints) => Ok(endpoints.into_iter().map(|e| (e.address.to_string(), e.weight, e.backup)).collect()),
+            Ok(endpoints) => Ok(endpoints.into_iter().map(|e| (e.address.to_string(), e.weight.0, e.backup)).collect()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
         }
     }
@@ -206,12 +130,15 @@ mod tests {
             ("# nothing\n", "users.yaml:1:1: the file is empty"),
             ("[]", "users.yaml:1:1: the list is empty"),
             ("{endpoints: []}", "users.yaml:1:13: endpoints: the list is empty"),
-            ("{endpoints: ~}", "users.yaml:1:13: endpoints: expected a list"),
+            ("{endpoints: ~}", "users.yaml:1:13: endpoints: nothing stands behind this key"),
             ("[127.0.0.1:9101", "expected `,` or `]` in the list"),
             ("[\"127.0.0.1:9101\", \"127.0", "users.yaml:1:"),
             ("- 127.0.0.1:9101\n- 127.0.0.1:91", "users.yaml:2:1: the last line has no line break"),
             ("- 127.0.0.1:9101\n- users:80\n", "users.yaml:2:3: [1]: `users:80` is a name"),
-            ("- {address: 127.0.0.1:1, weight: 1001}\n", "users.yaml:1:34: [0].weight: the weight 1001 is too large"),
+            (
+                "- {address: 127.0.0.1:1, weight: 1001}\n",
+                "users.yaml:1:34: [0].weight: expected a weight from 0 to 1000",
+            ),
             ("- {address: 127.0.0.1:1, wieght: 3}\n", "did you mean `weight`?"),
             ("- {weight: 3}\n", "`address` is missing"),
             (

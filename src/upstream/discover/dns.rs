@@ -14,7 +14,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Record, RecordType};
 
-use super::{Answer, Found, Source};
+use super::{Answer, Endpoint, Source};
 use crate::config::EndpointAddress;
 
 /// How long one turn may take in all: several servers, tries and search domains.
@@ -153,10 +153,8 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn host(&self, host: &str, port: u16) -> Result<(Answer, BTreeSet<Question>), String> {
         let Addresses { addresses, holds, answered } = self.addresses(host).await.map_err(|miss| miss.why(host))?;
-        let found: BTreeSet<Found> = addresses
-            .into_iter()
-            .map(|ip| Found { address: EndpointAddress::Socket(SocketAddr::new(ip, port)), weight: 1, backup: false })
-            .collect();
+        let found: BTreeSet<Endpoint> =
+            addresses.into_iter().map(|ip| Endpoint::of(EndpointAddress::Socket(SocketAddr::new(ip, port)))).collect();
         Ok((Answer { found: found.into_iter().collect(), holds }, answered.into_iter().collect()))
     }
 

@@ -5,7 +5,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Answer, Found, Source};
+use super::{Answer, Endpoint, Source};
 use crate::config;
 use watch::Watch;
 
@@ -49,14 +49,10 @@ impl Source for File {
 ///
 /// # Errors
 /// Why it can't be read, or what is wrong with it and where.
-pub(super) fn read(path: &Path) -> Result<Vec<Found>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<Endpoint>, String> {
     let name = path.display().to_string();
     let bytes = config::read_file(path).map_err(|why| format!("cannot read {name}: {why}"))?;
-    let listed = config::read_endpoints(&bytes, &name).map_err(|problems| one_line(&problems))?;
-    let mut found: Vec<Found> = listed
-        .into_iter()
-        .map(|endpoint| Found { address: endpoint.address, weight: endpoint.weight, backup: endpoint.backup })
-        .collect();
+    let mut found = config::read_endpoints(&bytes, &name).map_err(|problems| one_line(&problems))?;
     found.sort();
     Ok(found)
 }

@@ -22,27 +22,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config;
-use crate::config::EndpointAddress;
+use crate::config::Endpoint;
 use dns::Dns;
 use file::File;
 use pace::Pace;
 pub use state::DiscoveryState;
 
-/// An endpoint that was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Found {
-    /// Where it listens: a socket address or a Unix socket, never a name.
-    pub address: EndpointAddress,
-    /// Its share of the requests beside the others', 0 to 1000.
-    pub weight: u16,
-    /// Whether it gets requests only while no endpoint that is none is healthy.
-    pub backup: bool,
-}
-
-/// What a source found: at least one endpoint, sorted, each address once; and for how long that holds.
+/// What a source found: at least one endpoint, sorted, each address once and none a name; and for how long that holds.
 #[derive(Debug)]
 struct Answer {
-    found: Vec<Found>,
+    found: Vec<Endpoint>,
     holds: Duration,
 }
 
@@ -76,7 +65,7 @@ impl Discovery {
         // A copy: a load that is refused in the end must leave no trace in what runs.
         let mut state = previous.map(Self::state).unwrap_or_default();
         if let config::Discover::File(path) = settings {
-            state.good(file::read(path)?.into());
+            state.good(file::read(path.as_ref())?.into());
         }
         Ok(Self { upstream: upstream.into(), settings: settings.clone(), state: watch::Sender::new(state) })
     }
@@ -87,7 +76,7 @@ impl Discovery {
     }
 
     /// The last good set, empty until there is one.
-    pub fn known(&self) -> Arc<[Found]> {
+    pub fn known(&self) -> Arc<[Endpoint]> {
         self.state.borrow().known.clone()
     }
 
@@ -104,8 +93,8 @@ impl Discovery {
     }
 
     /// Looks at once and then time and again, for ever; dropping it ends it. `publish` gets the first good set, and
-    /// from then on each that differs from the one before.
-    pub async fn run(&self, publish: impl Fn(Vec<Found>) + Send) {
+    /// from then on each that differs from the one before; its error, a sentence, is why a set can't be used.
+    pub async fn run(&self, publish: impl Fn(&[Endpoint]) -> Result<(), String> + Send) {
         match &self.settings {
             config::Discover::Dns { host, port, asking } => {
                 self.turns(Dns::host(host, *port, asking.resolver), Pace::new(asking.every), publish).await;
@@ -113,23 +102,20 @@ impl Discovery {
             config::Discover::Srv { name, asking } => {
                 self.turns(Dns::service(name, asking.resolver), Pace::new(asking.every), publish).await;
             }
-            config::Discover::File(path) => self.turns(File::new(path), Pace::new(None), publish).await,
+            config::Discover::File(path) => self.turns(File::new(path.as_ref()), Pace::new(None), publish).await,
         }
     }
 
-    async fn turns(&self, mut source: impl Source, mut pace: Pace, publish: impl Fn(Vec<Found>) + Send) {
-        let mut published: Option<Arc<[Found]>> = None;
+    async fn turns(
+        &self,
+        mut source: impl Source,
+        mut pace: Pace,
+        publish: impl Fn(&[Endpoint]) -> Result<(), String> + Send,
+    ) {
+        let mut published: Option<Arc<[Endpoint]>> = None;
         loop {
-            let again = match source.ask().await {
-                Ok(Answer { found, holds }) => {
-                    let found: Arc<[Found]> = found.into();
-                    self.change(|state| state.good(found.clone()));
-                    if published.as_ref() != Some(&found) {
-                        publish(found.to_vec());
-                        published = Some(found);
-                    }
-                    pace.after_answer(holds)
-                }
+            let again = match source.ask().await.and_then(|answer| self.take(answer, &mut published, &publish)) {
+                Ok(holds) => pace.after_answer(holds),
                 Err(why) => {
                     self.change(|state| state.bad(&why));
                     pace.after_failure()
@@ -137,6 +123,22 @@ impl Discovery {
             };
             source.rest(again).await;
         }
+    }
+
+    /// Hands a set on, and then says that it is known: who waits for the first finds it in use.
+    fn take(
+        &self,
+        answer: Answer,
+        published: &mut Option<Arc<[Endpoint]>>,
+        publish: impl Fn(&[Endpoint]) -> Result<(), String>,
+    ) -> Result<Duration, String> {
+        let found: Arc<[Endpoint]> = answer.found.into();
+        if published.as_ref() != Some(&found) {
+            publish(&found)?;
+            *published = Some(found.clone());
+        }
+        self.change(|state| state.good(found));
+        Ok(answer.holds)
     }
 
     /// Changes the state, and says in the log what is new in it.

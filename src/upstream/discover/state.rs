@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use super::Found;
+use super::Endpoint;
 
 /// How a discovery went so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,11 +19,11 @@ pub struct DiscoveryState {
     /// When there was a set for the last time.
     pub last_good: Option<SystemTime>,
     /// The last good set, sorted; empty until there is one.
-    pub known: Arc<[Found]>,
+    pub known: Arc<[Endpoint]>,
 }
 
 impl DiscoveryState {
-    pub(super) fn good(&mut self, found: Arc<[Found]>) {
+    pub(super) fn good(&mut self, found: Arc<[Endpoint]>) {
         self.ok += 1;
         self.last_error = None;
         self.last_good = Some(SystemTime::now());
@@ -62,7 +62,7 @@ fn endpoints(count: usize) -> String {
 }
 
 /// How many endpoints there are, and which came and went; a few of each.
-fn difference(before: &[Found], now: &[Found]) -> String {
+fn difference(before: &[Endpoint], now: &[Endpoint]) -> String {
     let mut line = endpoints(now.len());
     for (word, these, others) in [("new", now, before), ("gone", before, now)] {
         let names: Vec<String> = these
@@ -86,12 +86,8 @@ const SHOWN: usize = 10;
 mod tests {
     use super::*;
 
-    fn set(ports: &[u16]) -> Arc<[Found]> {
-        let found = |port| Found {
-            address: crate::config::EndpointAddress::Socket(([127, 0, 0, 1], port).into()),
-            weight: 1,
-            backup: false,
-        };
+    fn set(ports: &[u16]) -> Arc<[Endpoint]> {
+        let found = |port| Endpoint::of(crate::config::EndpointAddress::Socket(([127, 0, 0, 1], port).into()));
         ports.iter().copied().map(found).collect()
     }
 

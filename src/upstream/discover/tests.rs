@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 use super::*;
 
-pub(super) fn socket(address: &str) -> Found {
-    Found { address: address.parse().expect(address), weight: 1, backup: false }
+pub(super) fn socket(address: &str) -> Endpoint {
+    Endpoint::of(address.parse().expect(address))
 }
 
 fn discovery() -> Discovery {
@@ -40,11 +40,14 @@ impl Source for Script<'_> {
 type Answers<'a> = &'a [Result<(&'a [&'a str], u64), &'a str>];
 
 /// Plays the answers to the end: what was published, and the seconds from one question to the next.
-async fn played(discovery: &Discovery, every: Option<u64>, answers: Answers<'_>) -> (Vec<Vec<Found>>, Vec<f64>) {
+async fn played(discovery: &Discovery, every: Option<u64>, answers: Answers<'_>) -> (Vec<Vec<Endpoint>>, Vec<f64>) {
     let (asked, published) = (Mutex::default(), Mutex::new(Vec::new()));
     let done = tokio::sync::Notify::new();
     let script = Script { answers: answers.iter().cloned().collect(), asked: &asked, done: &done };
-    let publish = |found| published.lock().unwrap().push(found);
+    let publish = |found: &[Endpoint]| {
+        published.lock().unwrap().push(found.to_vec());
+        Ok(())
+    };
     tokio::select! {
         () = discovery.turns(script, Pace::new(every.map(Duration::from_secs)), publish) => {}
         () = done.notified() => {}

@@ -8,9 +8,9 @@ use futures_util::stream::{StreamExt, iter};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-use super::super::{Answer, Found};
+use super::super::{Answer, Endpoint};
 use super::{Addresses, Miss, Question, Turn, ttl};
-use crate::config::EndpointAddress;
+use crate::config::{EndpointAddress, Weight};
 
 /// How many targets are looked up at once.
 const AT_ONCE: usize = 8;
@@ -82,7 +82,7 @@ struct Server {
 /// The endpoints that servers make: the lowest priority's get the requests, the others are backups. Weights are the
 /// records' own, but where a priority has only zeros, these are equal shares; and weights above 1000 shrink in
 /// proportion, so that the heaviest has 1000 and none vanishes.
-fn found(servers: &[Server]) -> Vec<Found> {
+fn found(servers: &[Server]) -> Vec<Endpoint> {
     let Some(first) = servers.iter().map(|server| server.priority).min() else { return Vec::new() };
     let weighed: BTreeSet<u16> =
         servers.iter().filter(|server| server.weight > 0).map(|server| server.priority).collect();
@@ -102,9 +102,9 @@ fn found(servers: &[Server]) -> Vec<Found> {
     let heaviest = [heaviest(false), heaviest(true)];
     shares
         .into_iter()
-        .map(|(address, (backup, weight))| Found {
+        .map(|(address, (backup, weight))| Endpoint {
             address: EndpointAddress::Socket(address),
-            weight: shrunk(weight, heaviest[usize::from(backup)]),
+            weight: Weight(shrunk(weight, heaviest[usize::from(backup)])),
             backup,
         })
         .collect()
@@ -132,7 +132,7 @@ mod tests {
         found(&servers)
             .into_iter()
             .map(|found| match found.address {
-                EndpointAddress::Socket(address) => (address.port(), found.weight, found.backup),
+                EndpointAddress::Socket(address) => (address.port(), found.weight.0, found.backup),
                 other => panic!("{other} is no socket address"),
             })
             .collect()

@@ -1,12 +1,15 @@
 //! Against a real server on the loopback interface. Where the clock is paused, it jumps to the next time limit as soon
 //! as nothing else happens: so a server that never answers costs no time.
 
+#[path = "../../../../tests/it/support/dns.rs"]
+#[allow(missing_docs, dead_code, reason = "part of the tests' tool box")]
 mod server;
 
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::config;
+use crate::config::Weight;
 use crate::upstream::discover::tests::socket;
 use crate::upstream::discover::{Discovery, DiscoveryState};
 use server::{Reply, Server, alias, at, srv};
@@ -130,9 +133,9 @@ async fn srv_records_give_port_weight_and_backups() {
     let server = server.await;
     let answer = service(&server).ask().await.unwrap();
     let wanted = [
-        Found { weight: 3, ..socket("10.0.0.1:8001") },
-        Found { weight: 1, backup: true, ..socket("10.0.0.1:8003") },
-        Found { weight: 1, ..socket("[fd00::2]:8002") },
+        Endpoint { weight: Weight(3), ..socket("10.0.0.1:8001") },
+        Endpoint { weight: Weight(1), backup: true, ..socket("10.0.0.1:8003") },
+        Endpoint { weight: Weight(1), ..socket("[fd00::2]:8002") },
     ];
     assert_eq!(answer.found, wanted);
     assert_eq!(answer.holds.as_secs(), 9, "the targets' TTL counts too");
@@ -170,7 +173,7 @@ async fn a_server_of_the_files_is_asked_for_the_name_alone() {
 /// A discovery that runs, and what it has published.
 struct Running {
     discovery: Arc<Discovery>,
-    published: Arc<Mutex<Vec<Vec<Found>>>>,
+    published: Arc<Mutex<Vec<Vec<Endpoint>>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -182,7 +185,11 @@ impl Running {
         let published = Arc::new(Mutex::new(Vec::new()));
         let task = tokio::spawn({
             let (discovery, published) = (discovery.clone(), published.clone());
-            async move { discovery.run(|found| published.lock().unwrap().push(found)).await }
+            let publish = move |found: &[Endpoint]| {
+                published.lock().unwrap().push(found.to_vec());
+                Ok(())
+            };
+            async move { discovery.run(publish).await }
         });
         Self { discovery, published, task }
     }

@@ -21,11 +21,11 @@ impl Running {
     async fn new(path: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
-        let settings = config::Discover::File(folder.path().join(path));
+        let settings = config::Discover::File(folder.path().join(path).to_str().unwrap().parse().unwrap());
         let discovery = Arc::new(Discovery::new("users", &settings, None).unwrap());
         let task = tokio::spawn({
             let discovery = discovery.clone();
-            async move { discovery.run(|_| {}).await }
+            async move { discovery.run(|_| Ok(())).await }
         });
         let running = Self { folder, discovery, task };
         // The first was read while it was made; from the second on it is watched.
@@ -72,7 +72,7 @@ async fn a_change_in_place_is_seen_soon() {
     fs::write(running.path("users.yaml"), "- 127.0.0.1:1\n- {address: 127.0.0.1:2, weight: 3, backup: true}\n")
         .unwrap();
     running.until_it_has(2).await;
-    assert_eq!((running.discovery.known()[1].weight, running.discovery.known()[1].backup), (3, true));
+    assert_eq!((running.discovery.known()[1].weight, running.discovery.known()[1].backup), (config::Weight(3), true));
 }
 
 #[tokio::test]
@@ -179,8 +179,11 @@ async fn without_any_sign_the_file_is_read_now_and_then() {
 fn at_start_the_file_must_be_there_and_be_good() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.yaml");
-    let made = || Discovery::new("users", &config::Discover::File(path.clone()), None).map(|found| found.known().len());
-    assert!(made().unwrap_err().ends_with("users.yaml: No such file or directory"));
+    let made = || {
+        Discovery::new("users", &config::Discover::File(path.to_str().unwrap().parse().unwrap()), None)
+            .map(|found| found.known().len())
+    };
+    assert!(made().unwrap_err().ends_with("users.yaml: there is no such file"));
     fs::write(&path, "[users:80]").unwrap();
     assert!(made().unwrap_err().contains("users.yaml:1:2: [0]: `users:80` is a name"));
     fs::write(&path, "[127.0.0.1:1, 127.0.0.1:2]").unwrap();

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// What is answered to a question.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub enum Reply {
     Records(Vec<Record>),
     Code(ResponseCode),
     /// Whole by TCP, cut off by UDP.
@@ -25,17 +25,17 @@ pub(super) enum Reply {
 }
 
 /// A question's name, without the dot at its end, and kind.
-pub(super) type Script = dyn Fn(&str, RecordType) -> Reply + Send + Sync;
+pub type Script = dyn Fn(&str, RecordType) -> Reply + Send + Sync;
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     script: Arc<Mutex<Arc<Script>>>,
     questions: Arc<Mutex<Vec<(String, RecordType)>>>,
     tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub(super) async fn new(script: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static) -> Self {
+    pub async fn new(script: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static) -> Self {
         let (udp, tcp) = both().await;
         let address = udp.local_addr().unwrap();
         let script: Arc<Script> = Arc::new(script);
@@ -47,17 +47,17 @@ impl Server {
     }
 
     /// From now on it answers this.
-    pub(super) fn says(&self, script: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static) {
+    pub fn says(&self, script: impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
     /// What it was asked so far.
-    pub(super) fn questions(&self) -> Vec<(String, RecordType)> {
+    pub fn questions(&self) -> Vec<(String, RecordType)> {
         self.questions.lock().unwrap().clone()
     }
 
     /// Closes its sockets.
-    pub(super) async fn die(&mut self) {
+    pub async fn die(&mut self) {
         self.tasks.shutdown().await;
     }
 
@@ -141,7 +141,7 @@ fn name(text: &str) -> Name {
 }
 
 /// An A or AAAA record.
-pub(super) fn at(owner: &str, ttl: u32, ip: &str) -> Record {
+pub fn at(owner: &str, ttl: u32, ip: &str) -> Record {
     let data = match ip.parse().unwrap() {
         std::net::IpAddr::V4(ip) => RData::A(A(ip)),
         std::net::IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
@@ -149,11 +149,11 @@ pub(super) fn at(owner: &str, ttl: u32, ip: &str) -> Record {
     Record::from_rdata(name(owner), ttl, data)
 }
 
-pub(super) fn alias(owner: &str, ttl: u32, target: &str) -> Record {
+pub fn alias(owner: &str, ttl: u32, target: &str) -> Record {
     Record::from_rdata(name(owner), ttl, RData::CNAME(CNAME(name(target))))
 }
 
-pub(super) fn srv(owner: &str, ttl: u32, (priority, weight, port): (u16, u16, u16), target: &str) -> Record {
+pub fn srv(owner: &str, ttl: u32, (priority, weight, port): (u16, u16, u16), target: &str) -> Record {
     let target = if target.is_empty() { Name::root() } else { name(target) };
     Record::from_rdata(name(owner), ttl, RData::SRV(SRV::new(priority, weight, port, target)))
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Severity};
 use crate::filter::{Chain, Link, Registry, States};
 use crate::route::Table;
-use crate::upstream::Upstream;
+use crate::upstream::{Connector, Upstream};
 use gaps::Gaps;
 pub use onward::Mirror;
 pub use refused::{every_problem, every_problem_and_warning, warnings};
@@ -36,6 +36,8 @@ pub struct Snapshot {
     routes: Vec<Arc<Route>>,
     table: Table,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// Makes the connections of all their checks, in this snapshot and the next.
+    connector: Connector,
     filters: Vec<Made>,
     unrouted: Chain,
     states: States,
@@ -97,12 +99,14 @@ pub fn compile(
         problems.into_iter().partition(|problem| problem.severity == Severity::Warning);
     match (table, routes) {
         (Some(table), Some(routes)) if errors.is_empty() => {
+            let (upstreams, connector) = upstreams.into_used();
             let snapshot = Snapshot {
                 generation: previous.map_or(1, |previous| previous.generation + 1),
                 listeners: listeners(&config),
                 routes,
                 table,
-                upstreams: upstreams.into_used(),
+                upstreams,
+                connector,
                 filters: made,
                 unrouted,
                 states,
@@ -179,6 +183,11 @@ impl Snapshot {
     /// An upstream by its name, or by the URL that a route gave in place of one.
     pub fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.upstreams.get(name)
+    }
+
+    /// All upstreams: those of the file, and those that routes gave a URL in place of.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
     }
 
     /// What answers that no route made pass through: the filters that every route has without asking, and those of

@@ -50,6 +50,35 @@ pub struct Asking {
     pub resolver: Option<SocketAddr>,
 }
 
+impl Discover {
+    /// The key that says where.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Dns { .. } => "dns",
+            Self::Srv { .. } => "srv",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// Whose endpoints they are: the host that certificates are for and that `host: endpoint` sends. Of SRV records it
+    /// is the domain that was asked about and not a target, which anybody may have written who can forge an answer
+    /// (RFC 6125, 6.2.1). A file has none.
+    pub fn host(&self) -> Option<&str> {
+        let whole = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).len();
+        match self {
+            Self::Dns { host, .. } => Some(&host[..whole(host)]),
+            Self::Srv { name, .. } => {
+                let mut domain = &name[..whole(name)];
+                while let Some((_, above)) = domain.split_once('.').filter(|(label, _)| label.starts_with('_')) {
+                    domain = above;
+                }
+                Some(domain)
+            }
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// As it is written, for `dns`, `srv` and `file` each: `dns users.internal:8080`.
 impl fmt::Display for Discover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,6 +305,18 @@ mod tests {
             ("{file: /run/x.yaml}", "file /run/x.yaml"),
         ] {
             assert_eq!(decoded(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_name_that_was_asked_about() {
+        for (text, host) in [
+            ("{dns: 'users.internal.:80'}", Some("users.internal")),
+            ("{srv: _grpc._tcp.users.internal}", Some("users.internal")),
+            ("{srv: users.internal.}", Some("users.internal")),
+            ("{file: /run/x.yaml}", None),
+        ] {
+            assert_eq!(decoded(text).unwrap().host(), host, "{text}");
         }
     }
 

@@ -4,19 +4,27 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use pingora::connectors::TransportConnector;
 use pingora::connectors::http::v2::{H2HandshakeSettings, handshake};
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::protocols::{ALPN, Stream};
+use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::super::tls::ca_file;
 use super::reason;
 
 /// Makes the connections of checks. Clones are the same one: share it between all upstreams, since the system's
 /// trusted certificates are read for it, though not before a first check needs them.
 #[derive(Clone, Default)]
 pub struct Connector(Arc<OnceLock<TransportConnector>>);
+
+impl PartialEq for Connector {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +36,7 @@ impl Connector {
     /// A new connection, by the first peer to which one can be made; and that peer. Of `time`, each peer gets an equal
     /// share, so that a silent address leaves the others theirs.
     pub(super) async fn connect(&self, peers: Vec<HttpPeer>, time: Duration) -> Result<(Stream, HttpPeer), String> {
-        let transport = self.0.get_or_init(|| TransportConnector::new(None));
+        let transport = self.0.get_or_init(|| TransportConnector::new(Some(options())));
         let share = time / u32::try_from(peers.len()).unwrap_or(u32::MAX).max(1);
         let mut why = "no address".to_owned();
         for mut peer in peers {
@@ -42,6 +50,11 @@ impl Connector {
         }
         Err(why)
     }
+}
+
+fn options() -> ConnectorOptions {
+    let conf = ServerConf { ca_file: ca_file(), ..ServerConf::default() };
+    ConnectorOptions::from_server_conf(&conf)
 }
 
 /// Of a check's answer little is read, so little may be under way.

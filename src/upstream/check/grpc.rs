@@ -16,7 +16,7 @@ use super::head::Head;
 use super::reason::{self, said};
 use crate::config::GrpcCheck;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Grpc {
     head: Head,
     service: String,

@@ -11,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::config::{RequestHeaderName, RequestHost, Resolved, SecretText};
 
 /// What is asked for, whatever the version of HTTP.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Head {
     method: Method,
     path: String,

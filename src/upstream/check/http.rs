@@ -14,7 +14,7 @@ use super::head::Head;
 use super::reason;
 use crate::config::{CheckMethod, HttpCheck, OneOrMany, StatusRange};
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Http {
     head: Head,
     status: OneOrMany<StatusRange>,

@@ -30,8 +30,13 @@ pub use connect::Connector;
 
 /// What is checked: one server with one name, at one or more addresses.
 pub trait Member: Send + Sync + 'static {
-    /// Its address as the file has it. Results are reported by it, and what is asked for a host without a name gets it.
+    /// Its address as the file has it. Results are reported by it.
     fn name(&self) -> &str;
+
+    /// Its host, for a check that names none: a host and a port, or a Unix socket's path.
+    fn authority(&self) -> &str {
+        self.name()
+    }
 
     /// How to reach it, one peer for each of its addresses: the first that takes the connection is asked.
     fn peers(&self) -> &[HttpPeer];
@@ -42,13 +47,18 @@ impl Member for Endpoint {
         self.name()
     }
 
+    fn authority(&self) -> &str {
+        self.authority()
+    }
+
     fn peers(&self) -> &[HttpPeer] {
         self.peers()
     }
 }
 
-/// Checks the endpoints of one upstream, as its part of the file says.
-#[derive(Debug)]
+/// Checks the endpoints of one upstream, as its part of the file says. Two are equal if they ask the same, also where
+/// secrets are read from other places.
+#[derive(Debug, PartialEq)]
 pub struct Checker {
     kind: Kind,
     interval: Duration,
@@ -59,7 +69,7 @@ pub struct Checker {
     connector: Connector,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Kind {
     Tcp,
     Http(http::Http),
@@ -106,7 +116,7 @@ impl Checker {
         let asked = tokio::time::timeout(self.timeout, async {
             let (stream, peer) = self.connector.connect(self.peers(member)?, self.timeout).await?;
             awaited = "answer";
-            self.ask(member.name(), stream, &peer).await
+            self.ask(member.authority(), stream, &peer).await
         });
         let asked = asked.await;
         asked.unwrap_or_else(|_| Err(format!("no {awaited} in {}", humantime::format_duration(self.timeout))))
@@ -146,19 +156,19 @@ impl Checker {
         Ok(peers)
     }
 
-    async fn ask(&self, name: &str, stream: Stream, peer: &HttpPeer) -> Result<(), String> {
+    async fn ask(&self, own: &str, stream: Stream, peer: &HttpPeer) -> Result<(), String> {
         match &self.kind {
             Kind::Tcp => Ok(()),
-            Kind::Http(http) => http.ask(connect::session(stream, peer).await?, peer, &self.host(name, peer)).await,
-            Kind::Grpc(grpc) => grpc.ask(connect::session(stream, peer).await?, peer, &self.host(name, peer)).await,
+            Kind::Http(http) => http.ask(connect::session(stream, peer).await?, peer, &self.host(own, peer)).await,
+            Kind::Grpc(grpc) => grpc.ask(connect::session(stream, peer).await?, peer, &self.host(own, peer)).await,
         }
     }
 
-    /// The host to ask for if the check has none: the upstream's, the one that TLS verified, or the endpoint's address.
-    fn host(&self, name: &str, peer: &HttpPeer) -> Authority {
+    /// The host to ask for if the check has none: the upstream's, the one that TLS verified, or the endpoint's own.
+    fn host(&self, own: &str, peer: &HttpPeer) -> Authority {
         let sni = || (peer.is_tls() && !peer.sni.is_empty()).then(|| peer.sni.parse().ok())?;
         // A Unix socket's path is no authority.
-        let address = || name.parse().ok().filter(|_| !name.starts_with("unix:"));
+        let address = || own.parse().ok().filter(|_| !own.starts_with("unix:"));
         let host = self.host.clone().or_else(sni).or_else(address);
         host.unwrap_or_else(|| Authority::from_static("localhost"))
     }

@@ -126,7 +126,13 @@ fn for_people(found: &Explanation, method: &Method) -> String {
             Some(Using::Everyone) => ", used with all others since too few can be (`panic`)",
             _ => "",
         };
-        page.field("upstream", Some(&format!("{upstream}, endpoint {endpoint}{using}")));
+        page.field(
+            "upstream",
+            Some(&match &found.discovery {
+                Some(discovery) => format!("{upstream}, endpoint by {discovery}"),
+                None => format!("{upstream}, endpoint {endpoint}{using}"),
+            }),
+        );
         let shares: Vec<String> =
             found.shares.iter().map(|share| format!("{} {}", share.weight, share.upstream)).collect();
         page.field("shares", Some(shares.join(", ").as_str()).filter(|shares| !shares.is_empty()));

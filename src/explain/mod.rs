@@ -83,6 +83,9 @@ pub struct Explanation {
     /// Whom the upstream uses, where that is not its primary endpoints as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub using: Option<Using>,
+    /// Where its endpoints are discovered and none is known yet: where that looks, and why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
     /// Where the route shares its requests out: all upstreams and their weights.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -127,6 +130,19 @@ pub struct Nearby {
 
 /// Asks the engine.
 pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanation {
+    asked(snapshot, question, Endpoints::AsTheyAre).await
+}
+
+/// What is taken for granted of an upstream's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoints {
+    /// Nothing: one that is down now is down.
+    AsTheyAre,
+    /// One takes the request, unless the file itself says that none does.
+    AsTheFileHasThem,
+}
+
+async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoints) -> Explanation {
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
     let listener = listener.or_else(|| snapshot.listeners().first()).map(|listener| listener.name.clone());
     let mut headers = question.headers.clone();
@@ -149,7 +165,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     let near = near(snapshot, &exchange, &incoming);
     let mut explanation = understood(question, &exchange, trace, near);
     match decision {
-        Decision::Forward => explanation.forwarded(&mut exchange, headers).await,
+        Decision::Forward => explanation.forwarded(&mut exchange, headers, endpoints).await,
         Decision::Reply(reply) => explanation.answered(&mut exchange, reply).await,
         Decision::Refuse(fault) => {
             let reply = exchange.fail(fault).reply();
@@ -182,6 +198,7 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
         upstream: None,
         endpoint: None,
         using: None,
+        discovery: None,
         shares: shares(exchange),
         path: canonical,
         timeout_ms: exchange.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
@@ -234,16 +251,26 @@ fn near(snapshot: &Snapshot, exchange: &Exchange, incoming: &Incoming<'_>) -> Ve
 
 impl Explanation {
     /// The request as the upstream would see it.
-    async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
+    async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap, endpoints: Endpoints) {
         let Some(onward) = exchange.onward.as_mut() else { return };
-        match onward.upstream.peek(&onward.ask(exchange.started)) {
+        let upstream = &onward.upstream;
+        self.discovery = upstream.unknown().map(|unknown| unknown.to_string());
+        let granted = match endpoints {
+            Endpoints::AsTheyAre => upstream.unknown().is_some_and(|unknown| unknown.why.is_none()),
+            Endpoints::AsTheFileHasThem => !upstream.is_drained(),
+        };
+        match upstream.peek(&onward.ask(exchange.started)) {
             Ok(endpoint) => onward.endpoint = Some(endpoint),
+            Err(_) if granted => {}
             Err(why) => {
                 let reply = exchange.fail(why.into()).reply();
-                return self.answered(exchange, reply).await;
+                self.answered(exchange, reply).await;
+                self.detail = self.detail.take().or_else(|| self.discovery.clone());
+                return;
             }
         }
-        self.using = Some(onward.upstream.using()).filter(|using| *using != Using::Primaries);
+        let using = self.discovery.is_none().then(|| onward.upstream.using());
+        self.using = using.filter(|using| *using != Using::Primaries);
         self.upstream = Some(onward.upstream.name().to_string());
         self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
         self.path = Some(onward.target.clone());

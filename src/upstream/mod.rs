@@ -67,7 +67,7 @@ pub use balance::{RoundRobin, hash_key};
 use breaker::Breaker;
 pub use check::{Checker, Connector};
 use clock::{Clock, Nanos};
-pub use discover::{Discovery, DiscoveryState};
+pub use discover::{Discovery, DiscoveryState, Unknown};
 pub use endpoint::Endpoint;
 use endpoints::follow;
 use hysteresis::Hysteresis;
@@ -207,6 +207,12 @@ impl Upstream {
     /// Whom it uses.
     pub fn using(&self) -> Using {
         self.members.load().using()
+    }
+
+    /// What is known of its endpoints while it has none because none was discovered yet.
+    pub fn unknown(&self) -> Option<Unknown> {
+        let discovery = self.discovery.as_ref().filter(|_| self.members.load().all().is_empty())?;
+        Some(Unknown { source: discovery.settings().to_string(), why: discovery.state().last_error })
     }
 
     /// How many retries it can bear.

@@ -6,6 +6,7 @@ mod support;
 
 mod contract;
 mod deadlines;
+mod discovery;
 mod examples;
 mod explain_agrees;
 mod faults;
@@ -13,6 +14,7 @@ mod filters;
 mod framing;
 mod harness;
 mod head;
+mod health;
 mod mirrors;
 mod mutated;
 mod outage;

@@ -26,7 +26,7 @@ use crate::config::Endpoint;
 use dns::Dns;
 use file::File;
 use pace::Pace;
-pub use state::DiscoveryState;
+pub use state::{DiscoveryState, Unknown};
 
 /// What a source found: at least one endpoint, sorted, each address once and none a name; and for how long that holds.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! How a discovery goes, and what of it is worth a line in the log.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -33,6 +34,24 @@ impl DiscoveryState {
     pub(super) fn bad(&mut self, why: &str) {
         self.failed += 1;
         self.last_error = Some(why.into());
+    }
+}
+
+/// That nothing was found yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Where it is looked for.
+    pub source: String,
+    /// Why nothing was found; `None` if nobody has asked yet.
+    pub why: Option<Arc<str>>,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Some(why) => write!(f, "{}: {why}", self.source),
+            None => write!(f, "{}: no answer yet, since it is asked only while the door runs", self.source),
+        }
     }
 }
 

@@ -136,6 +136,14 @@ impl Answerer {
     }
 }
 
+/// These addresses for every name, and nothing else.
+pub fn addresses(ttl: u32, ips: &'static [&'static str]) -> impl Fn(&str, RecordType) -> Reply + Send + Sync + 'static {
+    move |name, kind| {
+        let records = ips.iter().map(|ip| at(name, ttl, ip));
+        Reply::Records(records.filter(|record| record.record_type() == kind).collect())
+    }
+}
+
 fn name(text: &str) -> Name {
     Name::from_ascii(format!("{text}.")).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -150,6 +151,13 @@ impl Port {
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a loopback port");
         let address = socket.local_addr().expect("its address").into();
         Self { socket, address }
+    }
+
+    /// The port of this number at another loopback address; `None` if somebody has it.
+    pub fn at(address: SocketAddr) -> Option<Self> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(address).ok()?;
+        Some(Self { socket, address: address.into() })
     }
 
     /// What to connect to in vain.

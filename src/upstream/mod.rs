@@ -20,6 +20,11 @@
 //! swapped in; the request path only reads it. The one that makes it anew holds a lock; no request ever waits for that,
 //! but the one whose failure ejects an endpoint.
 //!
+//! # What it does by itself
+//!
+//! While the door runs, [`Upstream::start`] lets tasks check the endpoints (`check`) and find them (`discover`). They
+//! hold the upstream only weakly and report by [`Upstream::checked`] and [`Upstream::replace`].
+//!
 //! # What survives
 //!
 //! A reload takes over by name: what is known of each endpoint, the breaker if its settings are the same, the retry

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use serde_json::json;
 
 use super::super::problem::shortened;
 use super::super::value::{EndpointAddress, FilePath, Period, host_name};
@@ -136,15 +137,14 @@ impl JsonSchema for Discover {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let written = generator.subschema_for::<Written>();
-        json_schema!({
-            "allOf": [written],
-            "oneOf": [
-                {"required": ["dns"]},
-                {"required": ["srv"]},
-                {"required": ["file"], "properties": {"every": false, "resolver": false}},
-            ],
-        })
+        let mut schema = Written::json_schema(generator);
+        let one_of = json!([
+            {"required": ["dns"]},
+            {"required": ["srv"]},
+            {"required": ["file"], "properties": {"every": false, "resolver": false}},
+        ]);
+        schema.insert("oneOf".into(), one_of);
+        schema
     }
 }
 

@@ -17,7 +17,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::upstream::{Ask, Outcome, Upstream};
+use crate::upstream::{Ask, Outcome, Upstream, ca_file};
 
 /// What sends copies, for the whole door.
 pub(super) struct Mirrors {
@@ -51,7 +51,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 impl Mirrors {
     pub(super) fn new() -> Self {
-        Self { connector: Connector::new(Some(ConnectorOptions::new(POOL_SIZE))), room: Arc::new(Semaphore::new(MOST)) }
+        let options = ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(POOL_SIZE) };
+        Self { connector: Connector::new(Some(options)), room: Arc::new(Semaphore::new(MOST)) }
     }
 
     /// Begins a copy of a request; `None` if too many are under way.

@@ -9,7 +9,6 @@ use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::protocols::{ALPN, Stream};
-use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::super::tls::ca_file;
@@ -36,7 +35,10 @@ impl Connector {
     /// A new connection, by the first peer to which one can be made; and that peer. Of `time`, each peer gets an equal
     /// share, so that a silent address leaves the others theirs.
     pub(super) async fn connect(&self, peers: Vec<HttpPeer>, time: Duration) -> Result<(Stream, HttpPeer), String> {
-        let transport = self.0.get_or_init(|| TransportConnector::new(Some(options())));
+        let transport = self.0.get_or_init(|| {
+            // No connection is ever given to the pool.
+            TransportConnector::new(Some(ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(1) }))
+        });
         let share = time / u32::try_from(peers.len()).unwrap_or(u32::MAX).max(1);
         let mut why = "no address".to_owned();
         for mut peer in peers {
@@ -50,11 +52,6 @@ impl Connector {
         }
         Err(why)
     }
-}
-
-fn options() -> ConnectorOptions {
-    let conf = ServerConf { ca_file: ca_file(), ..ServerConf::default() };
-    ConnectorOptions::from_server_conf(&conf)
 }
 
 /// Of a check's answer little is read, so little may be under way.

@@ -21,7 +21,7 @@ fn upstream(count: usize, settings: impl FnOnce(&mut config::Upstream)) -> Arc<U
     let mut part = config::Upstream::of(endpoints.collect());
     settings(&mut part);
     let (transport, _) = Transport::load(&part, SystemTime::now()).expect("no TLS");
-    Arc::new(Upstream::new("bench", &part, transport, None).expect("an upstream"))
+    Arc::new(Upstream::new("bench", &part, transport, None, None).expect("an upstream"))
 }
 
 fn pick(criterion: &mut Criterion) {

@@ -30,6 +30,10 @@ pub(super) struct Arguments {
     /// The listener that the request comes in by; the first by name if none is given.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// A claim of whom the request comes from, as if `auth` had found that out, e.g. --as sub=u1. May be given several
+    /// times.
+    #[arg(long = "as", value_name = "CLAIM=VALUE")]
+    identity: Vec<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -80,6 +84,13 @@ fn question(arguments: &Arguments) -> Result<Question, String> {
     let mut question = Question::new(method, &arguments.target);
     question.peer = Peer::Inet(SocketAddr::new(arguments.from, 0));
     question.listener.clone_from(&arguments.listener);
+    if !arguments.identity.is_empty() {
+        let claim = |text: &String| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.into())),
+            _ => Err(format!("`{text}` is no claim; write it as sub=u1")),
+        };
+        question.assume(arguments.identity.iter().map(claim).collect::<Result<Vec<_>, _>>()?);
+    }
     for header in &arguments.headers {
         let (name, value) =
             header.split_once(':').ok_or_else(|| format!("`{header}` is no header; write it as 'name: value'"))?;
@@ -115,12 +126,20 @@ fn for_people(found: &Explanation, method: &Method) -> String {
             Some(Using::Everyone) => ", used with all others since too few can be (`panic`)",
             _ => "",
         };
-        page.field("upstream", Some(&format!("{upstream}, endpoint {endpoint}{using}")));
+        page.field(
+            "upstream",
+            Some(&match &found.discovery {
+                Some(discovery) => format!("{upstream}, endpoint by {discovery}"),
+                None => format!("{upstream}, endpoint {endpoint}{using}"),
+            }),
+        );
         let shares: Vec<String> =
             found.shares.iter().map(|share| format!("{} {}", share.weight, share.upstream)).collect();
         page.field("shares", Some(shares.join(", ").as_str()).filter(|shares| !shares.is_empty()));
     }
     page.field("timeout", found.timeout_ms.map(span).as_deref());
+    page.field("retry", found.retry.as_deref());
+    page.field("mirror", found.mirror.as_deref());
     match found.status {
         Some(status) => {
             let cause = found.cause.map(|cause| format!(" {cause}")).unwrap_or_default();

@@ -306,7 +306,11 @@ fn files(pattern: &str, folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// The bytes of a file, at most a few more than may be parsed.
+///
+/// # Errors
+/// Why it cannot be read, in plain words.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = std::fs::File::open(path).map_err(|error| plain_words(&error))?;
     let mut bytes = Vec::new();
     // One byte more than is allowed tells that it is too large.

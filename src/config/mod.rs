@@ -20,6 +20,7 @@ mod yaml;
 mod env;
 
 mod decode;
+#[macro_use]
 mod value;
 
 mod listener;
@@ -37,21 +38,24 @@ mod schema;
 pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
-pub use file::{Loaded, Refused};
+pub use file::{Loaded, Refused, read as read_file};
 pub use listener::Listener;
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};
-pub use route::{Condition, Defaults, Destination, Redirect, Respond, Route, To, WeightedDestination};
+pub use route::{
+    Condition, Defaults, Destination, Mirror, Redirect, Respond, Retry, RetryOn, Route, To, WeightedDestination,
+};
 pub use schema::schema;
 pub use source::Source;
 pub use suggest::did_you_mean;
 pub use test::{Expect, Test};
 pub use upstream::{
-    Balance, Breaker, ClientCert, Ejection, Endpoint, HashKey, Limits, Tls, Upstream, UpstreamTimeouts,
+    Asking, Balance, Breaker, CheckKind, CheckMethod, ClientCert, Discover, Ejection, Endpoint, GrpcCheck, HashKey,
+    HealthCheck, HttpCheck, Limits, Tls, Upstream, UpstreamTimeouts, read_endpoints,
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, ListenAddress, LogLevel, Name,
-    Network, OneOrMany, Percent, Period, Protocol, RawNode, Resolved, SecretText, Share, Status, Threads, TlsName,
-    TrustedPeer, UpstreamUrl, Weight, by_header,
+    Network, OneOrMany, Percent, Period, Protocol, RawNode, RequestHeaderName, RequestHost, RequestPath, Resolved,
+    SecretText, Share, Status, StatusRange, Switch, Threads, TlsName, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

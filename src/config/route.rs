@@ -1,5 +1,8 @@
 //! `routes` and `defaults`: which requests go where, and through which filters.
 
+mod mirror;
+mod retry;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +15,11 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::decode::{by_shape, is_bracketed};
 use super::problem::shortened;
-use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, UpstreamUrl, Weight, by_header, conditions};
+use super::value::{
+    Limit, Name, OneOrMany, RawNode, SecretText, Status, Switch, UpstreamUrl, Weight, by_header, conditions,
+};
+pub use mirror::Mirror;
+pub use retry::{Retry, RetryOn};
 
 /// What every route has unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -20,6 +27,8 @@ use super::value::{Limit, Name, OneOrMany, RawNode, SecretText, Status, Upstream
 pub struct Defaults {
     /// Bounds the whole exchange on every route that has no `timeout` of its own; 30s where neither says anything.
     pub timeout: Option<Limit>,
+    /// On every route that has no `retry` of its own.
+    pub retry: Option<Switch<Retry>>,
     /// Filters by kind.
     pub filters: BTreeMap<String, RawNode>,
 }
@@ -59,6 +68,13 @@ pub struct Route {
     /// Bounds the whole exchange, all tries together: 504 when it strikes before the response's head, a broken
     /// connection after. After a 101, an event stream's or a gRPC response's head only the upstream's `idle` counts.
     pub timeout: Option<Limit>,
+    /// When a request is tried again; `off`: never, but where a kept connection turned out to be closed.
+    pub retry: Option<Switch<Retry>>,
+    /// A copy of the request for another upstream, whose answer nobody gets.
+    pub mirror: Option<Mirror>,
+    /// A header that tells the upstream how many milliseconds are left of the route's `timeout`; gRPC is always told,
+    /// in `grpc-timeout`.
+    pub deadline_header: Option<String>,
     /// Filters by kind, beside those of `defaults`; a kind that stands in both counts as it stands here, `off` removes it.
     #[serde(default)]
     pub filters: BTreeMap<String, RawNode>,

@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+
 use serde::de::{Deserializer, Error};
+use serde_json::Value;
 
 use super::problem::shortened;
 use super::value::{HeaderText, Name, Status, by_header};
@@ -25,6 +27,8 @@ pub struct Test {
     pub headers: BTreeMap<String, String>,
     /// The client's address; 127.0.0.1 if none is given.
     pub from: Option<IpAddr>,
+    /// Whom it comes from: `{sub: u1, scope: "read write"}`. `auth` takes that for granted then, and asks for no proof.
+    pub identity: BTreeMap<String, Value>,
     /// What must come of it; at least one thing.
     pub expect: Expect,
 }
@@ -80,6 +84,9 @@ struct Written {
     #[serde(default, deserialize_with = "ip")]
     #[schemars(with = "Option<String>")]
     from: Option<IpAddr>,
+    /// Whom it comes from: `{sub: u1, scope: "read write"}`. `auth` takes that for granted then, and asks for no proof.
+    #[serde(default, rename = "as")]
+    identity: BTreeMap<String, Value>,
     /// What must come of it; at least one thing.
     #[serde(deserialize_with = "something")]
     expect: Expect,
@@ -193,8 +200,8 @@ impl<'de> Deserialize<'de> for Test {
                  `request: \"METHOD /path\"`",
             ));
         };
-        let Written { host, headers, from, expect, .. } = written;
-        Ok(Self { method, target, host, headers, from, expect })
+        let Written { host, headers, from, identity, expect, .. } = written;
+        Ok(Self { method, target, host, headers, from, identity, expect })
     }
 }
 

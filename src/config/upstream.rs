@@ -1,5 +1,12 @@
 //! `upstreams`: named groups of endpoints that requests are passed on to.
 
+mod balance;
+mod breaker;
+mod discover;
+mod ejection;
+mod endpoints_file;
+mod health;
+mod limits;
 mod tls;
 
 use std::borrow::Cow;
@@ -12,26 +19,27 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-mod balance;
-mod breaker;
-mod ejection;
-mod limits;
-
 use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
 pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
+pub use discover::{Asking, Discover};
 pub use ejection::Ejection;
+pub use endpoints_file::read_endpoints;
+pub use health::{CheckKind, CheckMethod, GrpcCheck, HealthCheck, HttpCheck};
 pub use limits::Limits;
 pub use tls::{ClientCert, Tls};
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
+#[schemars(extend("oneOf" = [{"required": ["endpoints"]}, {"required": ["discover"]}]))]
 pub struct Upstream {
-    /// At least one. Each stands there once; `weight` gives it a larger share.
-    #[serde(deserialize_with = "at_least_one")]
+    /// At least one, unless they are discovered. Each stands there once; `weight` gives it a larger share.
+    #[serde(default, deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub endpoints: Vec<Endpoint>,
+    /// Where the endpoints come from instead of `endpoints`: DNS or a file that other tools write.
+    pub discover: Option<Discover>,
     /// Which endpoint gets the next request: `round_robin` (by turns), `least_requests` (of two drawn by weight the one
     /// with fewer requests in flight) or `{hash: client_ip}`, `{hash: {header: x-user}}`, `{hash: {cookie: sid}}`,
     /// `{hash: {path: id}}` (the same key, the same endpoint). A request without the key goes by turns.
@@ -46,6 +54,8 @@ pub struct Upstream {
     /// threshold).
     #[serde(default = "half")]
     pub panic: Share,
+    /// How every endpoint is asked, again and again, whether it is well. None: never.
+    pub health: Option<HealthCheck>,
     /// Takes an endpoint out of use when requests to it fail again and again. None: never.
     pub ejection: Option<Ejection>,
     /// Leaves the upstream alone for a while when too many requests fail. None: never.
@@ -72,9 +82,11 @@ impl Upstream {
     pub fn of(endpoints: Vec<Endpoint>) -> Self {
         Self {
             endpoints,
+            discover: None,
             balance: Balance::default(),
             slow_start: off(),
             panic: half(),
+            health: None,
             ejection: None,
             breaker: None,
             limits: Limits::default(),
@@ -82,6 +94,22 @@ impl Upstream {
             host: HostPolicy::default(),
             protocol: Protocol::default(),
             tls: None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Upstream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // `remote` has made a function of this name that knows the fields one by one, but not all at once.
+        let upstream = Self::deserialize(deserializer)?;
+        match (upstream.endpoints.is_empty(), &upstream.discover) {
+            (false, None) | (true, Some(_)) => Ok(upstream),
+            (true, None) => Err(D::Error::custom(
+                "`endpoints` is missing; write `endpoints: [127.0.0.1:9101]`, or `discover` to have them found",
+            )),
+            (false, Some(_)) => Err(D::Error::custom(
+                "the endpoints are either listed or discovered; take `endpoints` or `discover` away",
+            )),
         }
     }
 }
@@ -96,7 +124,7 @@ fn half() -> Share {
 
 /// One address of an upstream: `127.0.0.1:9101`, `users.internal:80`, `unix:/run/users.sock`, or
 /// `{address: …, weight: …}`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Where it listens.
     pub address: EndpointAddress,

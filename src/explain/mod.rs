@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::filter::Verdict;
+use crate::filter::{Identity, Verdict};
 pub use crate::proxy::Peer;
 use crate::proxy::{self, Decision, Exchange, Fault, Incoming};
 use crate::snapshot::{Action, Snapshot};
@@ -29,6 +30,8 @@ pub struct Question {
     pub peer: Peer,
     /// The listener that it comes in by; the first of the file if none is named.
     pub listener: Option<String>,
+    /// Whom it comes from, as if `auth` had found that out already.
+    pub identity: Option<Identity>,
 }
 
 impl Question {
@@ -40,7 +43,15 @@ impl Question {
             headers: HeaderMap::new(),
             peer: Peer::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
             listener: None,
+            identity: None,
         }
+    }
+
+    /// Takes it for granted whom the request comes from: `sub` is the subject, and all of it are its claims.
+    pub fn assume(&mut self, said: impl IntoIterator<Item = (String, Value)>) {
+        let claims: serde_json::Map<String, Value> = said.into_iter().collect();
+        let subject = claims.get("sub").map(|sub| sub.as_str().map_or_else(|| sub.to_string(), str::to_owned));
+        self.identity = Some(Identity { claims, ..Identity::new(subject.unwrap_or_default(), "assumed") });
     }
 }
 
@@ -72,6 +83,9 @@ pub struct Explanation {
     /// Whom the upstream uses, where that is not its primary endpoints as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub using: Option<Using>,
+    /// Where its endpoints are discovered and none is known yet: where that looks, and why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
     /// Where the route shares its requests out: all upstreams and their weights.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -79,6 +93,12 @@ pub struct Explanation {
     pub path: Option<String>,
     /// The bound on the whole exchange, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// When the request would be tried again; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// Who gets copies of such requests, and of which share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// Every filter of the route with what it says, in their order.
     pub filters: Vec<Verdict>,
     /// Headers as the upstream sees them, or of the door's own answer.
@@ -110,6 +130,19 @@ pub struct Nearby {
 
 /// Asks the engine.
 pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanation {
+    asked(snapshot, question, Endpoints::AsTheyAre).await
+}
+
+/// What is taken for granted of an upstream's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoints {
+    /// Nothing: one that is down now is down.
+    AsTheyAre,
+    /// One takes the request, unless the file itself says that none does.
+    AsTheFileHasThem,
+}
+
+async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoints) -> Explanation {
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
     let listener = listener.or_else(|| snapshot.listeners().first()).map(|listener| listener.name.clone());
     let mut headers = question.headers.clone();
@@ -123,6 +156,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
         peer: question.peer,
     };
     let mut exchange = Exchange::new(snapshot.clone(), listener);
+    exchange.identity = question.identity.clone().map(Arc::new);
     let mut trace = Vec::new();
     let decision = match proxy::route(&mut exchange, &incoming) {
         Ok(()) => proxy::run(&mut exchange, &incoming, Some(&mut trace)).await,
@@ -131,7 +165,7 @@ pub async fn explain(snapshot: &Arc<Snapshot>, question: &Question) -> Explanati
     let near = near(snapshot, &exchange, &incoming);
     let mut explanation = understood(question, &exchange, trace, near);
     match decision {
-        Decision::Forward => explanation.forwarded(&mut exchange, headers).await,
+        Decision::Forward => explanation.forwarded(&mut exchange, headers, endpoints).await,
         Decision::Reply(reply) => explanation.answered(&mut exchange, reply).await,
         Decision::Refuse(fault) => {
             let reply = exchange.fail(fault).reply();
@@ -164,9 +198,12 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
         upstream: None,
         endpoint: None,
         using: None,
+        discovery: None,
         shares: shares(exchange),
         path: canonical,
         timeout_ms: exchange.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        retry: None,
+        mirror: None,
         filters: verdicts(exchange, trace),
         headers: Vec::new(),
         body: None,
@@ -214,19 +251,34 @@ fn near(snapshot: &Snapshot, exchange: &Exchange, incoming: &Incoming<'_>) -> Ve
 
 impl Explanation {
     /// The request as the upstream would see it.
-    async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap) {
+    async fn forwarded(&mut self, exchange: &mut Exchange, mut headers: HeaderMap, endpoints: Endpoints) {
         let Some(onward) = exchange.onward.as_mut() else { return };
-        match onward.upstream.peek(&onward.ask(exchange.started)) {
+        let upstream = &onward.upstream;
+        self.discovery = upstream.unknown().map(|unknown| unknown.to_string());
+        let granted = match endpoints {
+            Endpoints::AsTheyAre => upstream.unknown().is_some_and(|unknown| unknown.why.is_none()),
+            Endpoints::AsTheFileHasThem => !upstream.is_drained(),
+        };
+        match upstream.peek(&onward.ask(exchange.started)) {
             Ok(endpoint) => onward.endpoint = Some(endpoint),
+            Err(_) if granted => {}
             Err(why) => {
                 let reply = exchange.fail(why.into()).reply();
-                return self.answered(exchange, reply).await;
+                self.answered(exchange, reply).await;
+                self.detail = self.detail.take().or_else(|| self.discovery.clone());
+                return;
             }
         }
-        self.using = Some(onward.upstream.using()).filter(|using| *using != Using::Primaries);
+        let using = self.discovery.is_none().then(|| onward.upstream.using());
+        self.using = using.filter(|using| *using != Using::Primaries);
         self.upstream = Some(onward.upstream.name().to_string());
         self.endpoint = onward.endpoint.as_ref().map(|endpoint| endpoint.name().to_owned());
         self.path = Some(onward.target.clone());
+        if let Some(Action::Forward(forward)) = exchange.route.as_ref().map(|taken| &taken.route.action) {
+            self.retry = forward.retry.as_ref().map(ToString::to_string);
+            self.mirror =
+                forward.mirror.as_ref().map(|mirror| format!("{} of them to {}", mirror.ratio, mirror.upstream.name()));
+        }
         proxy::to_upstream(exchange, &mut headers);
         self.headers = listed(&headers);
     }

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::message::{Request, Response};
+use super::registry::Stage;
 use super::{Error, Filter, Flow, Reply, Result};
 
 /// The filters of a route, in the order in which requests pass them; responses pass them the other way round.
@@ -24,7 +25,12 @@ pub struct Link {
     pub filter: Arc<dyn Filter>,
     /// What becomes of a request when it fails.
     pub on_error: OnError,
+    /// Where it runs among the others.
+    pub order: Order,
 }
+
+/// Where a filter runs among the others: by its stage, and within that in the order of the registration.
+pub type Order = (Stage, usize);
 
 /// What becomes of a request when a filter fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,14 +75,20 @@ pub struct Verdict {
 }
 
 impl Chain {
-    /// A chain of these filters, in this order.
-    pub fn new(links: Vec<Link>) -> Self {
+    /// A chain of these filters, in the order of their stages.
+    pub fn new(mut links: Vec<Link>) -> Self {
+        links.sort_by_key(|link| link.order);
         Self { links }
     }
 
     /// Whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+
+    /// Whether there is a filter of this kind.
+    pub fn has(&self, kind: &str) -> bool {
+        self.links.iter().any(|link| link.kind == kind)
     }
 
     /// The filters, in the order in which requests pass them.

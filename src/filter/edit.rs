@@ -157,6 +157,19 @@ fn changeable(name: &HeaderName) -> Result<(), NotForFilters> {
     if is_framing(name) || is_hop_by_hop(name) { Err(NotForFilters(name.clone())) } else { Ok(()) }
 }
 
+/// A header's name that a filter may change.
+pub fn editable(text: &str) -> Result<HeaderName, String> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| format!("`{text}` is no header's name; allowed are letters, digits and -, e.g. x-user"))?;
+    if is_framing(&name) || is_hop_by_hop(&name) {
+        return Err(format!(
+            "`{name}` belongs to the message's framing or connection, which the door writes itself{}",
+            if name == http::header::HOST { "; see the upstream's `host`" } else { "" }
+        ));
+    }
+    Ok(name)
+}
+
 /// Headers that can be changed: whatever a driver builds its messages with.
 pub trait HeadersMut: Headers {
     /// This value and no other.

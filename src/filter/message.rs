@@ -1,10 +1,13 @@
 //! What a filter sees of an exchange.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use http::{Extensions, HeaderName, StatusCode};
+use http::{Extensions, HeaderName, Method, StatusCode};
 
+use super::body::BodyHook;
 use super::edit::Edits;
+use super::identity::Identity;
 use crate::head::{Head, Headers};
 
 /// Who is asking, as far as the connection and trusted proxies tell.
@@ -27,6 +30,8 @@ pub struct Subject<'a> {
     pub request_id: &'a str,
     /// The route's name.
     pub route: &'a str,
+    /// Whom a filter before this one has found the request to come from. In a rehearsal it may be given beforehand.
+    pub identity: &'a mut Option<Arc<Identity>>,
     /// What filters keep for the way back, by type.
     pub kept: &'a mut Extensions,
 }
@@ -41,6 +46,8 @@ pub struct Request<'a> {
     pub param: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The changes that are made to the head when it goes on.
     pub edits: &'a mut Edits,
+    /// What filters do with its body.
+    pub(crate) bodies: &'a mut Vec<Box<dyn BodyHook>>,
     /// Whether this is no real request but a question of `explain` or a test of the file: nothing may be counted.
     pub rehearsal: bool,
     /// What `explain` shows of this filter; `None` while nobody looks.
@@ -51,6 +58,11 @@ impl Request<'_> {
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
         self.edits.first(name, self.head.headers.get(name))
+    }
+
+    /// Has the body pass through this on its way to the upstream, after the hooks of the filters before this one.
+    pub fn with_body(&mut self, hook: Box<dyn BodyHook>) {
+        self.bodies.push(hook);
     }
 
     /// Says something for `explain`. The sentence is only made when somebody looks.
@@ -71,9 +83,19 @@ pub struct Response<'a> {
     pub subject: Subject<'a>,
     /// The changes that are made to the head when it goes back.
     pub edits: &'a mut Edits,
+    /// What the request asked.
+    pub method: &'a Method,
+    /// What filters do with its body.
+    pub(crate) bodies: &'a mut Vec<Box<dyn BodyHook>>,
 }
 
 impl Response<'_> {
+    /// Has the body pass through this on its way to the client, before the hooks of the filters that were asked before
+    /// this one: the filter that a request meets last is the nearest to the client here, and `compress` is that.
+    pub fn with_body(&mut self, hook: Box<dyn BodyHook>) {
+        self.bodies.push(hook);
+    }
+
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
         self.edits.first(name, self.headers.get(name))

@@ -39,21 +39,28 @@
 //! assert!(registry.kinds().any(|kind| kind == "works"));
 //! ```
 
+mod body;
 mod chain;
 mod edit;
+mod identity;
 mod message;
 mod registry;
 mod reply;
+mod state;
 
 pub use async_trait::async_trait;
+pub use body::BodyHook;
 pub use chain::Verdict;
 pub(crate) use chain::panic_message;
 pub(crate) use chain::{Chain, Failure, Link, Outcome};
 pub(crate) use edit::HeadersMut;
-pub use edit::{Edit, Edits, NotForFilters};
+pub use edit::{Edit, Edits, NotForFilters, editable};
+pub use identity::Identity;
 pub use message::{Client, Request, Response, Subject};
+pub(crate) use registry::owner_of;
 pub use registry::{Configure, Env, Problems, Registry, Stage};
 pub use reply::{Body, Reply};
+pub(crate) use state::States;
 
 /// Why a filter could not do its work. The client sees a 500 and none of it; the log has it whole.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -95,4 +102,13 @@ pub trait Filter: Send + Sync + 'static {
     async fn response(&self, _response: &mut Response<'_>) -> Result<()> {
         Ok(())
     }
+
+    /// Work beside the requests, such as fetching keys ahead of their end. It begins when the filter is first served
+    /// and is cancelled when the filter's part of the file has changed or gone; `check`, `test` and `explain` never
+    /// begin it.
+    async fn run(&self) {}
+
+    /// Resolves when the filter has what it needs to do its work. The door waits for that before it takes the first
+    /// request, but only for some seconds: a filter that is not ready then must refuse.
+    async fn ready(&self) {}
 }

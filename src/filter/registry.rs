@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Filter;
 use super::chain::{Link, OnError};
+use super::state::States;
 use crate::config::{Node, Problem, Source, decode, did_you_mean};
 
 /// How a filter is made from its part of the file. Separate from [`Filter`] so that `dyn Filter` stays possible.
@@ -22,12 +23,21 @@ pub trait Configure: Filter + Sized {
     /// descriptions in the file's JSON Schema.
     type Config: DeserializeOwned + JsonSchema;
 
+    /// Whether answers to requests that no route takes, and to malformed ones, pass through it where `defaults` names
+    /// it: for what every answer of the door should carry.
+    const UNROUTED: bool = false;
+
     /// Makes the filter, once for each place in the file that names it: everything that can be prepared or refused
     /// before the first request is prepared or refused here.
     ///
     /// # Errors
     /// What is wrong with the settings, each problem with the key it is about. The file is then refused as a whole.
     fn configure(config: Self::Config, env: &Env<'_>) -> std::result::Result<Self, Problems>;
+
+    /// Where in the chain this one runs, if its settings decide that.
+    fn stage(&self) -> Stage {
+        Self::STAGE
+    }
 
     /// The filter that a route has whose file does not mention this kind, if there is one; `off` removes it.
     fn implied() -> Option<Self> {
@@ -43,10 +53,24 @@ pub enum Stage {
     RequestId,
     /// Looks at the client's address only.
     Address,
+    /// Answers preflights, which carry no credentials.
+    Cors,
+    /// Limits what comes, before anybody looks at credentials.
+    Rate,
+    /// Finds out who asks.
+    Auth,
+    /// Asks whether they may.
+    Require,
+    /// Limits what comes by who asks.
+    RateByIdentity,
+    /// Bounds what is let in.
+    Limits,
     /// Everything that users add.
     Custom,
     /// Changes headers, when all who may refuse have been asked.
     Headers,
+    /// Changes bodies last.
+    Compress,
 }
 
 /// What a filter may use while it is made.
@@ -55,10 +79,26 @@ pub enum Stage {
 pub struct Env<'a> {
     /// The route that names the filter, or `defaults`.
     pub owner: &'a str,
+    place: Place<'a>,
     wildcards: Option<&'a BTreeSet<String>>,
 }
 
+/// Where a filter's state is kept.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    states: &'a States,
+    owner: &'a str,
+    kind: &'static str,
+}
+
 impl Env<'_> {
+    /// State that outlives this filter: what the filter of this kind at the same place in the file had under this key
+    /// before a reload, or what `make` makes. A state of another type is no such state.
+    pub fn state<T: Send + Sync + 'static>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let Place { states, owner, kind } = self.place;
+        states.get(owner, kind, key, make)
+    }
+
     /// Whether `Request::param` will find a wildcard of this name on every request: whether all paths of the route have
     /// it. For a filter of `defaults` that can't be known, and the answer is yes.
     pub fn has_wildcard(&self, name: &str) -> bool {
@@ -108,10 +148,11 @@ struct Kind {
     stage: Stage,
     make: Make,
     implied: fn() -> Option<Arc<dyn Filter>>,
+    is_unrouted: bool,
     schema: fn() -> Schema,
 }
 
-type Make = fn(&Node, &Source, &[&str], &Env<'_>) -> std::result::Result<Arc<dyn Filter>, Vec<Problem>>;
+type Make = fn(&Node, &Source, &[&str], &Env<'_>) -> std::result::Result<(Arc<dyn Filter>, Stage), Vec<Problem>>;
 
 impl Registry {
     /// With one more kind.
@@ -131,6 +172,7 @@ impl Registry {
             stage: F::STAGE,
             make: make::<F>,
             implied: || F::implied().map(|filter| Arc::new(filter) as Arc<dyn Filter>),
+            is_unrouted: F::UNROUTED,
             schema: || {
                 schemars::generate::SchemaSettings::draft2020_12()
                     .with(|settings| settings.inline_subschemas = true)
@@ -154,10 +196,15 @@ impl Registry {
 
     /// The filters that routes have without asking for them, by kind.
     pub fn implied(&self) -> impl Iterator<Item = Link> + '_ {
-        self.kinds.iter().filter_map(|kind| {
+        self.kinds.iter().enumerate().filter_map(|(index, kind)| {
             let filter = (kind.implied)()?;
-            Some(Link { kind: kind.name, filter, on_error: OnError::Closed })
+            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order: (kind.stage, index) })
         })
+    }
+
+    /// Whether answers that no route made pass through this kind.
+    pub fn is_unrouted(&self, kind: &str) -> bool {
+        self.kinds.iter().any(|known| known.name == kind && known.is_unrouted)
     }
 
     /// The JSON Schema of each kind's settings.
@@ -177,28 +224,40 @@ impl Registry {
     ///
     /// # Errors
     /// Every problem with the settings, each with its place.
-    pub fn make(
+    pub(crate) fn make(
         &self,
         kind: &str,
         node: &Node,
         source: &Source,
         path: &[&str],
         wildcards: Option<&BTreeSet<String>>,
+        states: &States,
     ) -> std::result::Result<Link, Vec<Problem>> {
-        let Some(known) = self.kinds.iter().find(|known| known.name == kind) else {
+        let Some((index, known)) = self.kinds.iter().enumerate().find(|(_, known)| known.name == kind) else {
             return Err(vec![source.problem_with_key(path, self.unknown(kind))]);
         };
         let mut problems = Vec::new();
         let on_error = on_error(node, source, path, &mut problems);
         let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
-        match (known.make)(node, source, path, &Env { owner, wildcards }) {
-            Ok(filter) if problems.is_empty() => Ok(Link { kind: known.name, filter, on_error }),
+        let place = Place { states, owner: &owner_of(path), kind: known.name };
+        match (known.make)(node, source, path, &Env { owner, place, wildcards }) {
+            Ok((filter, stage)) if problems.is_empty() => {
+                Ok(Link { kind: known.name, filter, on_error, order: (stage, index) })
+            }
             Ok(_) => Err(problems),
             Err(more) => {
                 problems.extend(more);
                 Err(problems)
             }
         }
+    }
+}
+
+/// Whose filter stands at this place of the file: `routes.users`, or `defaults`, which no route is called.
+pub(crate) fn owner_of(path: &[&str]) -> String {
+    match path {
+        ["routes", route, ..] => format!("routes.{route}"),
+        _ => "defaults".to_owned(),
     }
 }
 
@@ -225,13 +284,16 @@ fn make<F: Configure>(
     source: &Source,
     path: &[&str],
     env: &Env<'_>,
-) -> std::result::Result<Arc<dyn Filter>, Vec<Problem>> {
+) -> std::result::Result<(Arc<dyn Filter>, Stage), Vec<Problem>> {
     let mut problems = Vec::new();
     let Some(config) = decode::<F::Config>(node, path, &[ON_ERROR], &mut problems) else {
         return Err(problems);
     };
     match F::configure(config, env) {
-        Ok(filter) if problems.is_empty() => Ok(Arc::new(filter)),
+        Ok(filter) if problems.is_empty() => {
+            let stage = filter.stage();
+            Ok((Arc::new(filter), stage))
+        }
         Ok(_) => Err(problems),
         Err(Problems(more)) => {
             problems.extend(more.into_iter().map(|(below, message)| {

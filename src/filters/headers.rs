@@ -28,8 +28,8 @@ use serde::Deserialize;
 use crate::config::{Resolved, SecretText, by_header, did_you_mean};
 use crate::filter::{
     Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
+    editable,
 };
-use crate::head::hop::{is_framing, is_hop_by_hop};
 use crate::template::Template;
 
 /// Changes the headers of both heads.
@@ -127,12 +127,13 @@ fn of_subject(subject: &Subject<'_>, variable: &str) -> Option<String> {
         "client_ip" => subject.client.ip.map(|ip| ip.to_string()),
         "request_id" => Some(subject.request_id.to_owned()),
         "route" => Some(subject.route.to_owned()),
-        _ => None,
+        _ => subject.identity.as_ref()?.text(variable.strip_prefix("identity.")?),
     }
 }
 
 impl Change {
-    /// Adds this change to the list, or tells the header whose value could not be made.
+    /// Adds this change to the list, or tells the header whose value could not be made. What was to be set is then
+    /// removed: a client must not fill in what the door has nothing to say of.
     fn write(
         &self,
         edits: &mut Edits,
@@ -142,6 +143,9 @@ impl Change {
             Change::Fixed(edit) => edits.push(edit.clone()),
             Change::Made { name, value, add } => {
                 let Some(text) = render(value, variable) else {
+                    if !*add {
+                        edits.remove(name.clone())?;
+                    }
                     return Ok(Some(name));
                 };
                 let value = HeaderValue::from_str(&text)
@@ -225,19 +229,6 @@ fn names(texts: &[String], path: &[&str], problems: &mut Problems) -> Vec<Header
     names
 }
 
-/// A header's name that a filter may change.
-pub(super) fn editable(text: &str) -> std::result::Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("`{text}` is no header's name; allowed are letters, digits and -, e.g. x-user"))?;
-    if is_framing(&name) || is_hop_by_hop(&name) {
-        return Err(format!(
-            "`{name}` belongs to the message's framing or connection, which the door writes itself{}",
-            if name == http::header::HOST { "; see the upstream's `host`" } else { "" }
-        ));
-    }
-    Ok(name)
-}
-
 enum Value {
     Fixed(HeaderValue),
     Made(Template),
@@ -280,7 +271,8 @@ impl<'a> Known<'a> {
     }
 
     fn check(&self, variable: &str) -> std::result::Result<(), String> {
-        if self.names.contains(&variable) {
+        let is_claim = variable.strip_prefix("identity.").is_some_and(|claim| !claim.is_empty());
+        if is_claim || self.names.contains(&variable) {
             return Ok(());
         }
         match (variable.strip_prefix("path."), self.wildcards) {
@@ -302,6 +294,7 @@ impl<'a> Known<'a> {
             .map(|near| format!(" did you mean `{{{near}}}`?"))
             .unwrap_or_default();
         let mut allowed: Vec<String> = self.names.iter().map(|name| format!("{{{name}}}")).collect();
+        allowed.push("{identity.CLAIM}".into());
         if self.wildcards.is_some() {
             allowed.push("{path.NAME}".into());
         }

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::filter::{Configure, Env, Filter, Flow, Problems, Request, Response, Result, Stage, async_trait};
+use crate::filter::{Configure, Env, Filter, Flow, Problems, Request, Response, Result, Stage, async_trait, editable};
 
 /// Writes the exchange's id into both heads.
 pub(super) struct RequestId {
@@ -60,7 +60,7 @@ impl Configure for RequestId {
     type Config = Config;
 
     fn configure(config: Config, _: &Env<'_>) -> std::result::Result<Self, Problems> {
-        match super::headers::editable(&config.header) {
+        match editable(&config.header) {
             Ok(header) => Ok(Self { header, response: config.response }),
             Err(message) => {
                 let mut problems = Problems::default();

@@ -92,6 +92,8 @@ pub enum Field {
     Listener,
     /// `route`: its name.
     Route,
+    /// `identity`: whom `auth` has found the request to come from.
+    Identity,
     /// `upstream`: its name.
     Upstream,
     /// `endpoint`: the address that was tried last.
@@ -133,7 +135,7 @@ enum Value<'a> {
 
 impl Field {
     /// All there are, in the order in which JSON has them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Time,
         Self::RequestId,
         Self::Client,
@@ -143,6 +145,7 @@ impl Field {
         Self::Protocol,
         Self::Listener,
         Self::Route,
+        Self::Identity,
         Self::Upstream,
         Self::Endpoint,
         Self::Tries,
@@ -172,6 +175,7 @@ impl Field {
             Self::Protocol => "protocol",
             Self::Listener => "listener",
             Self::Route => "route",
+            Self::Identity => "identity",
             Self::Upstream => "upstream",
             Self::Endpoint => "endpoint",
             Self::Tries => "tries",
@@ -202,6 +206,7 @@ impl Field {
             Self::Protocol => known(protocol(record.version).as_bytes()),
             Self::Listener => text(record.listener),
             Self::Route => text(record.route),
+            Self::Identity => record.identity.and_then(known),
             Self::Upstream => text(record.upstream),
             Self::Endpoint => text(record.endpoint),
             Self::Tries => Some(Value::Number(record.tries.into())),
@@ -304,7 +309,9 @@ fn combined(record: &Record<'_>, out: &mut Vec<u8>) {
         Some(client) => address(client, out),
         None => out.push(b'-'),
     }
-    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(b" - ");
+    escaped(record.identity.filter(|identity| !identity.is_empty()).unwrap_or(b"-"), false, out);
+    out.extend_from_slice(b" [");
     common_time(record.started, out);
     out.extend_from_slice(b"] \"");
     if record.method.is_empty() {
@@ -373,6 +380,7 @@ mod tests {
             target: b"/users/7?x=1",
             listener: Some("web"),
             route: Some("users"),
+            identity: Some(b"u1"),
             upstream: Some("users"),
             endpoint: Some("127.0.0.1:9101"),
             tries: 2,
@@ -400,6 +408,7 @@ mod tests {
             referer: Some(HOSTILE),
             request_id: Some("a\u{9b}\"\n"),
             route: Some("r\n"),
+            identity: Some(HOSTILE),
             detail: Some("\u{2028}\"\\\n"),
             ..full()
         }
@@ -431,7 +440,7 @@ mod tests {
             concat!(
                 r#"{"time":"2026-11-24T11:05:00.123Z","request_id":"0192f","client":"192.0.2.7","method":"GET","#,
                 r#""host":"api.example.com","path":"/users/7?x=1","protocol":"HTTP/1.1","listener":"web","#,
-                r#""route":"users","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"#,
+                r#""route":"users","identity":"u1","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"#,
                 r#""cause":"upstream_truncated_body","phase":"body","detail":"12 of 20 bytes","duration_ms":12.345,"#,
                 r#""connect_ms":0.080,"upstream_ms":12.000,"bytes_received":5,"bytes_sent":612,"#,
                 r#""user_agent":"curl/8.5.0","referer":"https://example.com/"}"#,
@@ -456,7 +465,7 @@ mod tests {
     fn combined_is_what_nginx_writes() {
         assert_eq!(
             line(&Format::combined(), &full()),
-            "192.0.2.7 - - [24/Nov/2026:11:05:00 +0000] \"GET /users/7?x=1 HTTP/1.1\" 200 612 \
+            "192.0.2.7 - u1 [24/Nov/2026:11:05:00 +0000] \"GET /users/7?x=1 HTTP/1.1\" 200 612 \
              \"https://example.com/\" \"curl/8.5.0\"\n"
         );
         assert_eq!(
@@ -480,7 +489,7 @@ mod tests {
         let all = every_field();
         assert_eq!(
             line(&template(&all), &empty),
-            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - 0 - - - - 0.000 - - 0 0 - -\n"
+            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - - 0 - - - - 0.000 - - 0 0 - -\n"
         );
     }
 

@@ -27,6 +27,8 @@ pub struct Record<'a> {
     pub listener: Option<&'a str>,
     /// The route's name in the file; `None` where no route matched.
     pub route: Option<&'a str>,
+    /// Whom `auth` has found the request to come from.
+    pub identity: Option<&'a [u8]>,
     /// The upstream's name in the file; `None` where the door answered by itself.
     pub upstream: Option<&'a str>,
     /// The address that was tried last.
@@ -71,6 +73,7 @@ impl Record<'_> {
             version: http::Version::HTTP_11,
             listener: None,
             route: None,
+            identity: None,
             upstream: None,
             endpoint: None,
             tries: 0,

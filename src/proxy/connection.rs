@@ -16,6 +16,7 @@ use pingora::protocols::Stream;
 use super::boundary::Boundary;
 use super::exchange::{Exchange, Peer};
 use super::listener_name::ListenerName;
+use super::try_limit::TryLimit;
 
 /// What is known of a connection by all who have a hand in it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Connection {
     logged: AtomicBool,
     refused: AtomicU16,
     odd_line: AtomicBool,
+    /// The time that the try under way has.
+    pub(super) try_limit: TryLimit,
     /// Where requests end in what the client sends.
     pub(super) boundary: Boundary,
     handing_back: AtomicBool,
@@ -94,6 +97,7 @@ impl Connection {
             logged: AtomicBool::new(false),
             refused: AtomicU16::new(0),
             odd_line: AtomicBool::new(false),
+            try_limit: TryLimit::new(Instant::now()),
             boundary: Boundary::default(),
             handing_back: AtomicBool::new(false),
             handed_back: Mutex::default(),
@@ -141,6 +145,7 @@ impl Connection {
     /// It waits for the next request, or for the rest of it where Pingora has its beginning already.
     pub fn rest(&self) {
         self.set_deadline(None);
+        self.try_limit.clear();
         self.answered.store(false, Relaxed);
         self.logged.store(false, Relaxed);
         self.refused.store(0, Relaxed);

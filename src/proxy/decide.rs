@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, EXPECT, HOST, REFERER, USER_AGENT};
+use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, EXPECT, HOST, ORIGIN, REFERER, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
 use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
 use super::{forwarded, headers, key};
+use crate::config::Percent;
 use crate::filter::{Outcome, Reply, Request, Subject, Verdict};
 use crate::head::strict::{self, HeadProblem};
 use crate::head::{Head, Headers, Path};
@@ -135,6 +136,9 @@ fn refuse(fault: Fault) -> Box<Decision> {
 
 fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Arc<Route>, Match), Box<Decision>> {
     let head = head(exchange, incoming, path);
+    if let Some(found) = preflighted(exchange, &head) {
+        return Ok(found);
+    }
     match exchange.snapshot.table().find(&head) {
         Lookup::Route(matched) => match exchange.snapshot.routes().get(matched.route()) {
             Some(route) => Ok((route.clone(), matched)),
@@ -145,6 +149,23 @@ fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Ar
         Lookup::NotFound => Err(refuse(Fault::NoRoute)),
     }
 }
+
+/// The route of the request that a preflight asks about (Fetch, 4.8): its `cors` answers, whatever the route's methods
+/// are, and before anybody is asked for credentials.
+fn preflighted(exchange: &Exchange, head: &Head<'_>) -> Option<(Arc<Route>, Match)> {
+    if head.method != Method::OPTIONS || head.headers.get(&ORIGIN).is_none() {
+        return None;
+    }
+    let method = Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()?;
+    let Lookup::Route(matched) = exchange.snapshot.table().find(&Head { method: &method, ..*head }) else {
+        return None;
+    };
+    let route = exchange.snapshot.routes().get(matched.route())?;
+    route.chain.has(CORS).then(|| (route.clone(), matched))
+}
+
+/// The kind of filter that answers preflights.
+const CORS: &str = "cors";
 
 /// `/users` when only `/users/` exists, as Go's `ServeMux` does it.
 fn add_slash(head: &Head<'_>) -> Reply {
@@ -175,7 +196,7 @@ async fn filter(
     }
     let mut notes = trace.is_some().then(Vec::new);
     let param = |name: &str| taken.matched.param(&taken.path, name).map(str::to_owned);
-    let Exchange { asked, client, request_id, entered, edits, kept, .. } = exchange;
+    let Exchange { asked, client, request_id, entered, edits, kept, identity, request_hooks, .. } = exchange;
     let mut request = Request {
         head: Head {
             method: incoming.method,
@@ -184,9 +205,10 @@ async fn filter(
             query: asked.query_at.and_then(|at| asked.target.get(at..)),
             headers: incoming.headers,
         },
-        subject: Subject { client, request_id, route: &taken.route.name, kept },
+        subject: Subject { client, request_id, route: &taken.route.name, identity, kept },
         param: &param,
         edits,
+        bodies: request_hooks,
         rehearsal: trace.is_some(),
         notes: notes.as_mut(),
     };
@@ -203,7 +225,9 @@ fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsa
             match onward_target(exchange, taken, forward) {
                 Ok(path) => {
                     let key = key::of(exchange, taken, incoming, &target.upstream.settings().balance);
-                    exchange.onward = Some(Onward { key, ..Onward::new(target.upstream.clone(), path) });
+                    let mirror = forward.mirror.as_ref().filter(|mirror| !rehearsal && is_drawn(mirror.ratio));
+                    let mirror = mirror.map(|mirror| mirror.upstream.clone());
+                    exchange.onward = Some(Onward { key, mirror, ..Onward::new(target.upstream.clone(), path) });
                     Decision::Forward
                 }
                 Err(fault) => Decision::Refuse(fault),
@@ -212,6 +236,11 @@ fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsa
         Action::Redirect(redirect) => Decision::Reply(self::redirect(exchange, taken, redirect)),
         Action::Respond(respond) => Decision::Reply(respond.reply.clone()),
     }
+}
+
+/// Draws a lot that wins for this share of all.
+fn is_drawn(share: Percent) -> bool {
+    fastrand::u16(..10_000) < share.hundredths()
 }
 
 /// Path and query that a request goes on with.
@@ -282,6 +311,13 @@ impl Onward {
             endpoint: None,
             address: 0,
             tries: 0,
+            spent: 0,
+            pause: None,
+            was_stale: false,
+            is_passed_over: false,
+            socket: None,
+            mirror: None,
+            copy: None,
             tried_at: None,
             connected: false,
             connected_after: None,

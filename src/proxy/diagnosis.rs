@@ -5,15 +5,15 @@
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use super::exchange::Exchange;
 use super::fault::{ClientFault, ConnectFault, Fault, UpstreamFault};
 use super::symptom::{End, Refused, Symptom, find};
+use super::trip::Trip;
 use crate::upstream::classify;
 
-/// What an error means for an exchange.
-pub fn fault_of(e: &Error, exchange: &Exchange) -> Fault {
+/// What an error means for an trip.
+pub fn fault_of(e: &Error, trip: &Trip) -> Fault {
     match e.esource() {
-        ErrorSource::Upstream => upstream(e, exchange),
+        ErrorSource::Upstream => upstream(e, trip),
         ErrorSource::Downstream => Fault::Client(client(e.etype())),
         ErrorSource::Internal | ErrorSource::Unset => Fault::Internal(e.to_string()),
     }
@@ -37,11 +37,14 @@ fn client(etype: &ErrorType) -> ClientFault {
     }
 }
 
-fn upstream(e: &Error, exchange: &Exchange) -> Fault {
-    let connected = exchange.onward.as_ref().is_some_and(|onward| onward.connected);
-    let begun = exchange.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
+fn upstream(e: &Error, trip: &Trip) -> Fault {
+    let connected = trip.onward.as_ref().is_some_and(|onward| onward.connected);
+    let begun = trip.onward.as_ref().is_some_and(|onward| onward.head_after.is_some());
     if let Some(refused) = find::<Refused>(e) {
         return Fault::Upstream(refused.fault);
+    }
+    if connected && !begun && is_try_over(e.etype(), trip) {
+        return Fault::Upstream(UpstreamFault::TryTimeout);
     }
     if let Some(tls) = classify(e).filter(|_| !begun) {
         return Fault::Connect(ConnectFault::Tls(tls));
@@ -54,7 +57,7 @@ fn upstream(e: &Error, exchange: &Exchange) -> Fault {
         ErrorType::ConnectRefused if !connected => Fault::Connect(ConnectFault::Refused),
         ErrorType::ConnectTimedout if !connected => Fault::Connect(ConnectFault::Timeout),
         _ if !connected => Fault::Connect(ConnectFault::Unreachable),
-        ErrorType::ReadTimedout if is_the_clients_silence(e, exchange) => Fault::Client(ClientFault::BodyTimeout),
+        ErrorType::ReadTimedout if is_the_clients_silence(e, trip) => Fault::Client(ClientFault::BodyTimeout),
         etype if begun => Fault::Upstream(within_body(etype, &Symptom::of(e))),
         etype => Fault::Upstream(before_head(etype, e)),
     }
@@ -62,10 +65,21 @@ fn upstream(e: &Error, exchange: &Exchange) -> Fault {
 
 /// Whether an upstream by HTTP/1 said nothing because the rest of the request had not come yet: Pingora's timer runs then,
 /// too. By HTTP/2 it runs through the whole upload, so nothing can be told from it.
-fn is_the_clients_silence(e: &Error, exchange: &Exchange) -> bool {
-    let asked = &exchange.asked;
+fn is_the_clients_silence(e: &Error, trip: &Trip) -> bool {
+    let asked = &trip.asked;
     let is_awaited = !asked.is_whole && (asked.body_bytes > 0 || !asked.expects);
     is_awaited && e.to_string().contains("while reading response headers")
+}
+
+/// Whether a try ended without a head since its time was over.
+fn is_try_over(etype: &ErrorType, trip: &Trip) -> bool {
+    if trip.connection().is_some_and(|connection| connection.try_limit.has_struck()) {
+        return true;
+    }
+    // On a connection that others use, too, it is a read that took too long.
+    let idle = trip.onward.as_ref().and_then(|onward| onward.upstream.settings().timeouts.idle.after());
+    let is_shorter = trip.per_try().is_some_and(|per_try| idle.is_none_or(|idle| per_try < idle));
+    is_shorter && *etype == ErrorType::ReadTimedout
 }
 
 fn by_http2(e: &h2::Error) -> UpstreamFault {

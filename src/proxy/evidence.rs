@@ -16,8 +16,8 @@ use crate::upstream::Endpoint;
 pub struct Evidence {
     /// Which try it was, from 1; 0 before the first.
     pub number: u32,
-    /// How it failed.
-    pub cause: Cause,
+    /// How it failed; `None` for a response that was left for another try.
+    pub cause: Option<Cause>,
     /// How far it had come.
     pub leg: Leg,
     endpoint: Option<Arc<Endpoint>>,
@@ -49,7 +49,7 @@ impl Evidence {
         let since_try = onward.tried_at.map_or(Duration::ZERO, |at| at.elapsed());
         Some(Self {
             number: onward.tries,
-            cause: fault.cause(),
+            cause: Some(fault.cause()),
             leg,
             endpoint: onward.endpoint.clone(),
             what: what(fault, leg, &symptom, exchange),
@@ -59,11 +59,26 @@ impl Evidence {
         })
     }
 
+    /// Of a response whose status is worth another try; `None` if there is no try.
+    pub fn of_status(status: u16, exchange: &Exchange) -> Option<Self> {
+        let onward = exchange.onward.as_ref()?;
+        Some(Self {
+            number: onward.tries,
+            cause: None,
+            leg: Leg::Head,
+            endpoint: onward.endpoint.clone(),
+            what: format!("answered {status}"),
+            took: onward.tried_at?.elapsed(),
+            limit: None,
+            sign: None,
+        })
+    }
+
     /// Of a client that left, or was too slow, before its head was whole.
     pub fn of_request(fault: &Fault, took: Duration) -> Self {
         Self {
             number: 0,
-            cause: fault.cause(),
+            cause: Some(fault.cause()),
             leg: Leg::Request,
             endpoint: None,
             what: "the client left within its request's head".into(),
@@ -110,6 +125,7 @@ fn bound(fault: &Fault, exchange: &Exchange) -> Option<Bound> {
         Fault::Upstream(UpstreamFault::HeadTimeout | UpstreamFault::IdleTimeout | UpstreamFault::WriteTimeout) => {
             ("idle", timeouts.idle.after())
         }
+        Fault::Upstream(UpstreamFault::TryTimeout) => ("per_try", exchange.per_try()),
         Fault::Deadline => ("the route's timeout", exchange.timeout),
         _ => return None,
     };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +11,9 @@ use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 use super::evidence::{Evidence, MOST_EVIDENCE};
 use super::fault::Fault;
 use super::leg::Leg;
+use super::mirror::Duplicate;
 use super::symptom::Symptom;
-use crate::filter::{Client, Edits, Subject};
+use crate::filter::{BodyHook, Client, Edits, Identity, Reply};
 use crate::head::Path;
 use crate::observe::Record;
 use crate::route::Match;
@@ -42,6 +44,14 @@ pub struct Exchange {
     pub edits: Edits,
     /// What filters keep for the way back.
     pub kept: Extensions,
+    /// Whom a filter has found the request to come from.
+    pub identity: Option<Arc<Identity>>,
+    /// What filters do with the request's body, in this order.
+    pub request_hooks: Vec<Box<dyn BodyHook>>,
+    /// What filters do with the response's body: the last first.
+    pub response_hooks: Vec<Box<dyn BodyHook>>,
+    /// What a filter answers in the midst of the request's body.
+    pub body_refused: Option<Box<Reply>>,
     /// Where it goes.
     pub onward: Option<Onward>,
     /// What came back.
@@ -113,6 +123,21 @@ pub struct Onward {
     pub address: usize,
     /// How often an endpoint was connected to, or was tried to be.
     pub tries: u32,
+    /// How many tries count against the route's `attempts`: an endpoint's several addresses are one, and a kept
+    /// connection that was closed is none.
+    pub spent: u32,
+    /// How long to wait before the next try.
+    pub pause: Option<Duration>,
+    /// Whether the latest try failed only as its kept connection was closed already.
+    pub was_stale: bool,
+    /// Whether the latest try's response is left for another try.
+    pub is_passed_over: bool,
+    /// The socket of the latest try's connection.
+    pub socket: Option<RawFd>,
+    /// Who gets a copy, until that has begun.
+    pub mirror: Option<Arc<Upstream>>,
+    /// The copy that is under way.
+    pub copy: Option<Duplicate>,
     /// When the latest try began.
     pub tried_at: Option<Instant>,
     /// Whether the latest try has a connection.
@@ -157,19 +182,13 @@ impl Exchange {
             entered: 0,
             edits: Edits::default(),
             kept: Extensions::new(),
+            identity: None,
+            request_hooks: Vec::new(),
+            response_hooks: Vec::new(),
+            body_refused: None,
             onward: None,
             answered: Answered::default(),
             timeout: None,
-        }
-    }
-
-    /// What filters see of it beside the head.
-    pub fn subject(&mut self) -> Subject<'_> {
-        Subject {
-            client: &self.client,
-            request_id: &self.request_id,
-            route: self.route.as_ref().map_or("", |taken| &taken.route.name),
-            kept: &mut self.kept,
         }
     }
 
@@ -195,15 +214,25 @@ impl Exchange {
 
     /// Writes down how the try that is under way failed, unless that, or why the exchange did, is known already.
     pub fn witness(&mut self, fault: &Fault, symptom: Symptom) {
-        let failures = &self.answered.failures;
-        let tries = self.onward.as_ref().map_or(0, |onward| onward.tries);
-        if self.answered.fault.is_none()
-            && failures.len() < MOST_EVIDENCE
-            && failures.last().is_none_or(|last| last.number < tries)
-        {
+        if self.answered.fault.is_none() && self.has_news() {
             let evidence = Evidence::of(fault, symptom, self);
             self.answered.failures.extend(evidence);
         }
+    }
+
+    /// Writes down that the response of the try that is under way is left for another try.
+    pub fn witness_status(&mut self, status: u16) {
+        if self.has_news() {
+            let evidence = Evidence::of_status(status, self);
+            self.answered.failures.extend(evidence);
+        }
+    }
+
+    /// Whether nothing was written down of the try that is under way.
+    fn has_news(&self) -> bool {
+        let failures = &self.answered.failures;
+        let tries = self.onward.as_ref().map_or(0, |onward| onward.tries);
+        failures.len() < MOST_EVIDENCE && failures.last().is_none_or(|last| last.number < tries)
     }
 
     /// All that there is to say about what failed, for people.
@@ -221,7 +250,7 @@ impl Exchange {
         if matches!(fault, Fault::HeadTimeout(_)) {
             return Some(Leg::Request.name());
         }
-        let last = self.answered.failures.last().filter(|last| last.cause == fault.cause());
+        let last = self.answered.failures.last().filter(|last| last.cause == Some(fault.cause()));
         last.map(|last| last.leg.name())
     }
 
@@ -241,6 +270,7 @@ impl Exchange {
             version: self.asked.version,
             listener: self.listener.as_deref(),
             route: self.route.as_ref().map(|taken| &*taken.route.name),
+            identity: self.identity.as_ref().map(|identity| identity.subject.as_bytes()),
             upstream: onward.map(|onward| &**onward.upstream.name()),
             endpoint: onward.and_then(|onward| onward.endpoint.as_ref()).map(|endpoint| endpoint.name()),
             tries: onward.map_or(0, |onward| onward.tries),

@@ -74,8 +74,7 @@ pub enum UpstreamFault {
     TruncatedHead,
     /// It was silent for longer than its `idle` timeout before the head was whole.
     HeadTimeout,
-    /// The try took longer than a try may.
-    #[expect(dead_code, reason = "for `retry.per_try`, which comes next")]
+    /// No head came within the route's `per_try`.
     TryTimeout,
     /// It sent something that is no head of a response.
     MalformedHead,

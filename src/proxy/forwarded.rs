@@ -183,7 +183,7 @@ pub fn write_host(exchange: &Exchange, headers: &mut impl HeadersMut) {
         HostPolicy::Endpoint => onward
             .endpoint
             .as_ref()
-            .map(|endpoint| endpoint.name())
+            .map(|endpoint| endpoint.authority())
             .map(|name| if name.starts_with("unix:") { "localhost" } else { name })
             .and_then(|name| HeaderValue::from_str(name).ok()),
     };

@@ -261,10 +261,17 @@ impl<T> Future for Bounded<'_, '_, T> {
         if ending == Ending::Now || (ending == Ending::WhenIdle && this.connection.phase() == Phase::Idle) {
             return Poll::Ready(Ended::Asked);
         }
-        match this.connection.deadline() {
-            Some(at) if this.timer.is_past(at, cx) => Poll::Ready(Ended::Expired),
-            _ => Poll::Pending,
+        if let Some(at) = this.connection.deadline()
+            && this.timer.is_past(at, cx)
+        {
+            return Poll::Ready(Ended::Expired);
         }
+        if let Some(at) = this.connection.try_limit.until()
+            && this.timer.is_past(at, cx)
+        {
+            this.connection.try_limit.strike();
+        }
+        Poll::Pending
     }
 }
 

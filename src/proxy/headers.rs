@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::decide::Incoming;
 use super::exchange::Exchange;
-use super::forwarded;
+use super::{deadline, forwarded};
 use crate::filter::{Edits, HeadersMut};
 use crate::head::hop::{is_framing, is_hop_by_hop, nominated};
 
@@ -21,6 +21,7 @@ pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
     exchange.edits.let_through(headers);
     forwarded::write(exchange, headers);
     exchange.edits.apply(headers);
+    deadline::write(exchange, headers);
     forwarded::write_host(exchange, headers);
 }
 

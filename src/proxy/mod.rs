@@ -18,6 +18,7 @@
 mod boundary;
 mod cause;
 mod connection;
+mod deadline;
 mod decide;
 mod diagnosis;
 mod evidence;
@@ -26,16 +27,20 @@ mod fault;
 mod forwarded;
 mod guard;
 mod headers;
+mod hooks;
 mod key;
 mod leg;
 mod listener_name;
+mod mirror;
 mod open;
 mod pingora_headers;
 mod reply;
+mod retry;
 mod stream;
 mod symptom;
 mod tries;
 mod trip;
+mod try_limit;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,10 +73,12 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
 pub use listener_name::ListenerName;
+use mirror::Mirrors;
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
+use retry::Why;
 use stream::GuardStream;
 use symptom::{Refused, Symptom};
 use trip::Trip;
@@ -80,6 +87,7 @@ use trip::Trip;
 #[derive(Clone)]
 pub struct Gateway {
     current: Arc<ArcSwap<Snapshot>>,
+    mirrors: Arc<Mirrors>,
     access_log: Arc<ArcSwapOption<AccessLog>>,
 }
 
@@ -101,6 +109,7 @@ impl Gateway {
     pub fn new(snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
         Self {
             current: Arc::new(ArcSwap::from(snapshot)),
+            mirrors: Arc::new(Mirrors::new()),
             access_log: Arc::new(ArcSwapOption::from_pointee(access_log)),
         }
     }
@@ -140,6 +149,29 @@ impl Gateway {
             connection.set_deadline(Some(trip.started + limit));
         }
         run(trip, &incoming, None).await
+    }
+
+    /// Sends what a filter answers in the midst of a body, if it is not too late for that.
+    async fn refuse_body(&self, session: &mut Session, reply: Reply, trip: &mut Trip) -> FailToProxy {
+        let status = reply.status.as_u16();
+        let story = reply.reason.clone().unwrap_or_else(|| "a filter refused the body".to_owned());
+        trip.answered.refused = Some((reply.cause.unwrap_or("filter_reply"), story));
+        session.set_keepalive(None);
+        if trip.answered.status.is_none()
+            && let Err(e) = self.reply(session, trip, reply).await
+        {
+            log::debug!("request {}: the answer could not be sent: {e}", trip.request_id);
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// Begins a copy for the mirror, if the request has one and this is its first try.
+    fn begin_copy(&self, head: &RequestHeader, has_body: bool, trip: &mut Trip) {
+        let timeout = trip.timeout;
+        let Some(onward) = trip.onward.as_mut() else { return };
+        if let Some(upstream) = onward.mirror.take() {
+            onward.copy = self.mirrors.begin(upstream, head.clone(), has_body, timeout);
+        }
     }
 
     /// Sends a reply of the door's own.
@@ -262,7 +294,20 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
         // A try that replays the body counts it anew.
         trip.asked.body_bytes = 0;
-        let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(Instant::now()));
+        trip.answered.interim = 0;
+        if let Some(connection) = trip.connection() {
+            connection.try_limit.clear();
+        }
+        if let Some(pause) = trip.onward.as_mut().and_then(|onward| onward.pause.take()) {
+            tokio::time::sleep(pause).await;
+        }
+        let now = Instant::now();
+        match trip.onward.as_ref().map(|onward| onward.tries) {
+            Some(0) => trip.deposit(now),
+            _ => trip.request_hooks.iter_mut().for_each(|hook| hook.restart()),
+        }
+        let per_try = trip.per_try();
+        let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(per_try, now));
         match peer {
             Ok(mut peer) => {
                 if session.is_upgrade_req() {
@@ -279,9 +324,10 @@ impl ProxyHttp for Gateway {
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
         witness(trip, &e);
-        // Nothing was sent, so the endpoint's next address may be tried whatever the method.
-        let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(Instant::now()));
-        e.set_retry(more);
+        // Nothing was sent, so there may be another try whatever the method.
+        let now = Instant::now();
+        let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(now));
+        e.set_retry(more || trip.try_again(Why::NotTakenUp, now));
         e
     }
 
@@ -291,16 +337,11 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         mut e: Box<Error>,
         trip: &mut Trip,
-        reused: bool,
+        kept: bool,
     ) -> Box<Error> {
         witness(trip, &e);
-        // Pingora's own rule: what failed on a kept connection may be repeated if that changes nothing and the body is at
-        // hand.
-        if session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() {
-            e.retry.decide_reuse(reused);
-        } else {
-            e.set_retry(false);
-        }
+        let fault = fault_of(&e, trip);
+        e.set_retry(trip.survives(&e, &fault, session, kept));
         e
     }
 
@@ -309,13 +350,14 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         reused: bool,
         _: &HttpPeer,
-        _: std::os::fd::RawFd,
+        socket: std::os::fd::RawFd,
         _: Option<&Digest>,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         // Of a body that is not there an upstream by HTTP/2 gets no end of its own.
         trip.asked.is_whole = session.as_mut().is_body_empty();
         if let Some(onward) = trip.onward.as_mut() {
+            onward.socket = Some(socket);
             onward.connected = true;
             onward.connected_after = onward.tried_at.filter(|_| !reused).map(|at| at.elapsed());
         }
@@ -324,16 +366,22 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut RequestHeader,
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         refuse_other_version(head, trip)?;
+        bound_try(head.version, trip);
         to_upstream(trip, &mut RequestHeaders(head));
+        if trip.request_hooks.iter().any(|hook| hook.changes_length()) {
+            head.remove_header(&CONTENT_LENGTH);
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
         if let Some(onward) = trip.onward.as_ref() {
             let target = Uri::try_from(onward.target.as_str());
             head.set_uri(target.map_err(|e| Error::because(ErrorType::InternalError, "the target that goes on", e))?);
         }
+        self.begin_copy(head, !session.is_body_empty(), trip);
         Ok(())
     }
 
@@ -345,7 +393,9 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         trip.asked.is_whole |= end;
+        pass_request_hooks(trip, body, end)?;
         trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        go_on_with_copy(trip, body.as_ref(), end);
         Ok(())
     }
 
@@ -360,6 +410,12 @@ impl ProxyHttp for Gateway {
         from_upstream(status.as_u16(), &mut ResponseHeaders(head));
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
+        }
+        if let Some(connection) = trip.connection() {
+            connection.try_limit.end();
+        }
+        if trip.passes_over(status, session) {
+            return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "left for another try"));
         }
         let after = trip.started.elapsed();
         let idle = trip.onward.as_mut().and_then(|onward| {
@@ -385,7 +441,12 @@ impl ProxyHttp for Gateway {
             session.set_keepalive(None);
         }
         match changes(trip, status, &head.headers).await {
-            Ok(changes) => change(&changes, &mut ResponseHeaders(head)),
+            Ok(changes) => {
+                change(&changes, &mut ResponseHeaders(head));
+                if trip.response_hooks.iter().any(|hook| hook.changes_length()) {
+                    leave_length_open(head, session.req_header().version)?;
+                }
+            }
             Err((_, failure)) => {
                 trip.fail(Fault::Filter(failure));
                 return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
@@ -402,12 +463,20 @@ impl ProxyHttp for Gateway {
         end: bool,
         trip: &mut Trip,
     ) -> pingora::Result<Option<Duration>> {
+        if !trip.response_hooks.is_empty() {
+            let piece = hooks::to_client(&mut trip.response_hooks, body.take().unwrap_or_default(), end);
+            let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
+            *body = Some(piece).filter(|piece| !piece.is_empty());
+        }
         trip.answered.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         trip.answered.whole |= end;
         Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
+        if let Some(reply) = trip.body_refused.take() {
+            return self.refuse_body(session, *reply, trip).await;
+        }
         let fault = fault_of(e, trip);
         if trip.answered.whole && is_of_the_request(&fault, e) {
             // The response is out, so the rest of the request is of no consequence any more.
@@ -486,6 +555,56 @@ fn refuse_other_version(head: &RequestHeader, trip: &Trip) -> pingora::Result<()
     Ok(())
 }
 
+/// Sets the time that a try has, if its connection is for this one exchange.
+fn bound_try(version: Version, trip: &Trip) {
+    let Some(onward) = trip.onward.as_ref().filter(|_| version != Version::HTTP_2) else { return };
+    if let (Some(per_try), Some(connection)) = (trip.per_try(), trip.connection())
+        && let (Some(began), Some(socket)) = (onward.tried_at, onward.socket)
+    {
+        connection.try_limit.begin(socket, began + per_try);
+    }
+}
+
+/// Has a piece of the request's body pass what filters do with it.
+fn pass_request_hooks(trip: &mut Trip, body: &mut Option<Bytes>, end: bool) -> pingora::Result<()> {
+    if trip.request_hooks.is_empty() {
+        return Ok(());
+    }
+    let piece = hooks::to_upstream(&mut trip.request_hooks, body.take().unwrap_or_default(), end);
+    let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
+    *body = Some(piece).filter(|piece| !piece.is_empty());
+    Ok(())
+}
+
+fn refused_by_hook(trip: &mut Trip, reply: Box<Reply>) -> Box<Error> {
+    trip.body_refused = Some(reply);
+    Error::explain(ErrorType::InternalError, "a filter refused the body")
+}
+
+/// A body whose length a filter changes as it streams ends by its chunks, or for HTTP/1.0 with the connection.
+fn leave_length_open(head: &mut ResponseHeader, version: Version) -> pingora::Result<()> {
+    head.remove_header(&CONTENT_LENGTH);
+    if version == Version::HTTP_11 {
+        head.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(())
+}
+
+/// Offers what came of the body to the mirror, if the request has one.
+fn go_on_with_copy(trip: &mut Trip, piece: Option<&Bytes>, end: bool) {
+    let so_far = trip.asked.body_bytes;
+    let Some(onward) = trip.onward.as_mut() else { return };
+    let keeps_up = match (&mut onward.copy, piece) {
+        (Some(copy), Some(piece)) => copy.body(piece, so_far),
+        _ => true,
+    };
+    if let Some(copy) = onward.copy.take_if(|_| end || !keeps_up)
+        && keeps_up
+    {
+        copy.end();
+    }
+}
+
 /// Refuses what an upstream must not send: framing that the client could read in another way, a protocol switch that
 /// nobody asked for, an endless run of interim responses.
 fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()> {
@@ -509,11 +628,15 @@ fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()>
 }
 
 /// Writes down how a try failed, unless that is known already.
-fn witness(exchange: &mut Exchange, e: &Error) {
-    let fault = fault_of(e, exchange);
-    let is_of_no_consequence = exchange.answered.whole && is_of_the_request(&fault, e);
+fn witness(trip: &mut Trip, e: &Error) {
+    if let (ErrorType::HTTPStatus(status), true) = (e.etype(), trip.onward.as_ref().is_some_and(|on| on.is_passed_over))
+    {
+        return trip.witness_status(*status);
+    }
+    let fault = fault_of(e, trip);
+    let is_of_no_consequence = trip.answered.whole && is_of_the_request(&fault, e);
     if !is_of_no_consequence {
-        exchange.witness(&fault, Symptom::of(e));
+        trip.witness(&fault, Symptom::of(e));
     }
 }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::fault::Fault;
-use crate::filter::{Body, Edits, Failure, Reply, Response};
+use crate::filter::{Body, Edits, Failure, Reply, Response, Subject};
 use crate::head::Headers;
 use crate::head::hop::{is_framing, is_hop_by_hop};
 
@@ -37,7 +37,22 @@ pub async fn answer(exchange: &mut Exchange, reply: Reply) -> Answer {
         }
     };
     changes.apply(&mut answer.headers);
+    if !exchange.response_hooks.is_empty() && answer.has_body(&exchange.asked.method) {
+        pass_hooks(exchange, &mut answer);
+    }
     answer
+}
+
+/// The door's own body passes the filters' hooks in one piece. One that refuses leaves it as it is: there is no better
+/// answer to give than this.
+fn pass_hooks(exchange: &mut Exchange, answer: &mut Answer) {
+    match super::hooks::to_client(&mut exchange.response_hooks, answer.body.clone(), true) {
+        Ok(body) => {
+            answer.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            answer.body = body;
+        }
+        Err(reply) => log::warn!("request {}: a filter refused an answer's body: {reply:?}", exchange.request_id),
+    }
 }
 
 /// What the filters that were entered change in a response.
@@ -50,22 +65,27 @@ pub async fn changes(
     headers: &dyn Headers,
 ) -> Result<Edits, (Edits, Failure)> {
     let mut edits = Edits::default();
-    let route = exchange.route.as_ref().map(|taken| taken.route.clone());
-    let (unrouted, entered);
-    let chain = match &route {
-        Some(route) => {
-            entered = exchange.entered;
-            &route.chain
-        }
+    let Exchange { snapshot, route, client, request_id, asked, identity, kept, response_hooks, entered, .. } = exchange;
+    let route = route.as_ref().map(|taken| &taken.route);
+    let unrouted;
+    let (chain, entered) = match route {
+        Some(route) => (&route.chain, *entered),
         None => {
-            unrouted = exchange.snapshot.unrouted();
-            entered = unrouted.links().len();
-            &unrouted
+            unrouted = snapshot.unrouted();
+            (unrouted, unrouted.links().len())
         }
     };
-    let mut response = Response { status, headers, subject: exchange.subject(), edits: &mut edits };
-    let passed = chain.response(&mut response, entered).await;
-    match passed {
+    // What an earlier answer would have done with its body is no concern of this one.
+    response_hooks.clear();
+    let mut response = Response {
+        status,
+        headers,
+        subject: Subject { client, request_id, route: route.map_or("", |route| &route.name), identity, kept },
+        edits: &mut edits,
+        method: &asked.method,
+        bodies: response_hooks,
+    };
+    match chain.response(&mut response, entered).await {
         Ok(()) => Ok(edits),
         Err(failure) => Err((edits, failure)),
     }

@@ -1,6 +1,6 @@
 //! The tries of an exchange: where each goes, and what the upstream learns of how it ended.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use pingora::upstreams::peer::HttpPeer;
@@ -16,10 +16,11 @@ impl Onward {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn next_peer(&mut self, now: Instant) -> Result<Box<HttpPeer>, Fault> {
+    pub fn next_peer(&mut self, per_try: Option<Duration>, now: Instant) -> Result<Box<HttpPeer>, Fault> {
         if self.address == 0 {
             self.leave();
             let picked = self.upstream.pick(&self.ask(now)).map_err(Fault::from)?;
+            self.spent += 1;
             self.endpoint = Some(picked.endpoint().clone());
             self.picked = Some(picked);
         }
@@ -28,11 +29,18 @@ impl Onward {
         self.connected = false;
         self.connected_after = None;
         self.status = None;
+        self.head_after = None;
         let peer = self.endpoint.as_ref().and_then(|endpoint| endpoint.peers().get(self.address));
         let mut peer = Box::new(peer.ok_or(Fault::NoEndpoint)?.clone());
         if self.upstream.settings().timeouts.keepalive == config::Limit::Off {
             // Pingora keeps every connection at least for a moment; under a key of its own nobody finds it.
             peer.group_key = fastrand::u64(..);
+        }
+        if let Some(per_try) = per_try
+            && peer.options.alpn.get_max_http_version() > 1
+        {
+            // A connection that others use, too, can't be broken off for this one try.
+            peer.options.read_timeout = Some(peer.options.read_timeout.map_or(per_try, |idle| idle.min(per_try)));
         }
         Ok(peer)
     }
@@ -41,8 +49,8 @@ impl Onward {
     /// failed was a kept connection, which the endpoint may just have closed as idle.
     fn leave(&mut self) {
         self.picked = None;
-        let was_kept = self.connected && self.connected_after.is_none();
-        self.tried.extend(self.endpoint.take().filter(|_| !was_kept));
+        let was_stale = std::mem::take(&mut self.was_stale);
+        self.tried.extend(self.endpoint.take().filter(|_| !was_stale));
     }
 
     /// What the upstream is asked for this request.

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -28,7 +29,7 @@ use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
 use crate::proxy::{Ending, Gateway, Guard, ListenerName, Open};
 use crate::snapshot::{Snapshot, compile, every_problem};
-use crate::upstream::system_roots;
+use crate::upstream::{Upstream, ca_file};
 use listeners::Listeners;
 pub use side::SideService;
 pub use signals::{Signals, run_until_told, tell_systemd};
@@ -49,6 +50,9 @@ pub struct Server {
 /// its way, which is answered with `Connection: close`.
 const LAME_DUCK: Duration = Duration::from_secs(3);
 
+/// How long filters may take to get what they need before requests are taken.
+const FILTERS_READY: Duration = Duration::from_secs(5);
+
 /// How long a log that takes no lines is waited for in the end.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -58,9 +62,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Upstream connections that are kept for the next request, over all upstreams. A pool that is smaller than the
 /// number of requests under way costs a connection per request.
 const POOL_SIZE: usize = 4096;
-
-/// A file that holds no CAs, and is there.
-const NO_CAS: &str = "/dev/null";
 
 impl Server {
     /// Starts a door: its tests are run, every socket is bound, and only then the first connection is accepted. Must be
@@ -77,11 +78,11 @@ impl Server {
         let log = open_log(config)?;
         let threads = threads(config);
         let gateway = Gateway::new(snapshot.clone(), log);
-        // An upstream that needs the system's CAs was refused if they are broken; the others do without.
-        let ca_file = system_roots().is_err().then(|| NO_CAS.to_owned());
+        let ca_file = ca_file();
         let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ca_file, ..ServerConf::default() };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
+        join(begin(&snapshot), begin_filters(&snapshot)).await;
         let guard = guards(&proxy, &gateway, &open);
         listeners.start(plan, guard);
         Ok((Self { registry, gateway, proxy, open, listeners, access, threads }, warnings))
@@ -119,6 +120,9 @@ impl Server {
         let plan = self.listeners.plan(snapshot.config()).await?;
         let log =
             if snapshot.config().log.access == self.access.access { None } else { Some(open_log(snapshot.config())?) };
+        begin_filters(&snapshot).await;
+        end_replaced(&self.gateway.snapshot(), &snapshot);
+        begin(&snapshot).await;
         // Each exchange has the names of its own generation, so those of the next are known before it is served.
         self.listeners.rename(&plan, snapshot.generation());
         self.gateway.swap(snapshot.clone());
@@ -207,12 +211,37 @@ pub fn threads(config: &Config) -> usize {
     }
 }
 
+/// Begins the checks and discoveries of a snapshot that is going to be served, and gives those that have no endpoints
+/// yet a moment to find some.
+async fn begin(snapshot: &Snapshot) {
+    snapshot.upstreams().for_each(Upstream::start);
+    join_all(snapshot.upstreams().map(|upstream| upstream.known())).await;
+}
+
+/// Ends the checks and discoveries of upstreams that the next snapshot has not taken over as they are: exchanges under
+/// way may hold them for hours.
+fn end_replaced(before: &Snapshot, next: &Snapshot) {
+    for upstream in before.upstreams() {
+        if !next.upstream(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
+            upstream.stop();
+        }
+    }
+}
+
 fn guards<'a>(
     proxy: &'a Arc<HttpProxy<Gateway>>,
     gateway: &'a Gateway,
     open: &'a Arc<Open>,
 ) -> impl Fn(Arc<ListenerName>) -> Guard + 'a {
     |name| Guard::new(name, Arc::clone(proxy), gateway.clone(), Arc::clone(open))
+}
+
+/// Begins what filters do beside the requests, and gives them some seconds to get what they need for that.
+async fn begin_filters(snapshot: &Snapshot) {
+    snapshot.start_filters();
+    if timeout(FILTERS_READY, snapshot.filters_ready()).await.is_err() {
+        log::warn!("a filter is not ready after {FILTERS_READY:?}; it refuses requests until it is");
+    }
 }
 
 /// All that can be said of a configuration before it is served: it is compiled as for serving, and its own tests are

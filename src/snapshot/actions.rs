@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::location;
 use super::route::{Action, Forward, PathRule, Redirect, Respond, Target, wildcards};
-use super::upstreams::{Upstreams, destinations};
+use super::upstreams::{Upstreams, targets_of};
 use crate::config;
 use crate::config::{Config, Name, Problem, Resolved, SecretText, Source, To};
 use crate::filter::{Body, Reply};
@@ -34,15 +34,20 @@ pub(super) fn compile(
     }
 }
 
-struct Compiler<'a> {
-    name: &'a str,
-    route: &'a config::Route,
+pub(super) struct Compiler<'a> {
+    pub(super) name: &'a str,
+    pub(super) route: &'a config::Route,
     source: &'a Source,
-    problems: &'a mut Vec<Problem>,
+    pub(super) problems: &'a mut Vec<Problem>,
 }
 
 impl Compiler<'_> {
-    fn problem(&mut self, below: &[&str], message: impl Into<String>) {
+    pub(super) fn warn(&mut self, below: &[&str], message: impl Into<String>) {
+        let path: Vec<&str> = ["routes", self.name].into_iter().chain(below.iter().copied()).collect();
+        self.problems.push(self.source.warning(&path, message));
+    }
+
+    pub(super) fn problem(&mut self, below: &[&str], message: impl Into<String>) {
         let path: Vec<&str> = ["routes", self.name].into_iter().chain(below.iter().copied()).collect();
         self.problems.push(self.source.problem(&path, message));
     }
@@ -66,6 +71,15 @@ impl Compiler<'_> {
                 self.problem(&[key], format!("`{key}` changes the path that goes on, so it needs `to`"));
             }
         }
+        for (key, given) in [
+            ("retry", route.retry.as_ref().is_some_and(|retry| retry.on().is_some())),
+            ("mirror", route.mirror.is_some()),
+            ("deadline_header", route.deadline_header.is_some()),
+        ] {
+            if given && route.to.is_none() {
+                self.problem(&[key], format!("`{key}` is about requests that are passed on, so it needs `to`"));
+            }
+        }
         if route.strip && route.rewrite.is_some() {
             self.problem(&["rewrite"], "`strip` and `rewrite` both make the new path; keep one of them");
         }
@@ -73,7 +87,7 @@ impl Compiler<'_> {
 
     fn forward(&mut self, to: &To, config: &Config, upstreams: &Upstreams) -> Option<Action> {
         let mut targets = Vec::new();
-        for (destination, below) in destinations(Some(to)) {
+        for (destination, below) in targets_of(to) {
             let path: Vec<&str> = ["routes", self.name].into_iter().chain(below.iter().map(String::as_str)).collect();
             let upstream = upstreams.find(destination, &path, config, self.problems);
             if let Some(upstream) = &upstream {
@@ -88,8 +102,7 @@ impl Compiler<'_> {
         };
         let turns = RoundRobin::new(&weights).map_err(|why| self.problem(&["to"], why)).ok();
         if turns.as_ref().is_some_and(RoundRobin::is_empty) {
-            let path = ["routes", self.name, "to"];
-            self.problems.push(self.source.warning(&path, "every weight is 0, so every request gets a 503"));
+            self.warn(&["to"], "every weight is 0, so every request gets a 503");
         }
         let path = match &self.route.rewrite {
             Some(rewrite) => self.rewrite(rewrite).map(PathRule::Rewrite),
@@ -101,7 +114,9 @@ impl Compiler<'_> {
             .zip(weights)
             .map(|(upstream, weight)| Some(Target { upstream: upstream?, weight }))
             .collect();
-        Some(Action::Forward(Forward { targets: targets?, turns: turns?, path: path? }))
+        let (retry, mirror) = (self.retry(config), self.mirror(config, upstreams));
+        let deadline_header = self.deadline_header();
+        Some(Action::Forward(Forward { targets: targets?, turns: turns?, path: path?, retry, mirror, deadline_header }))
     }
 
     /// What an upstream's `balance` asks for must be in every request that the route passes on to it.

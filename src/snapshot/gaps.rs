@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::route::Filters;
 use crate::config::{Name, Problem, Route, Source};
-use crate::filter::{Chain, Registry};
+use crate::filter::{Chain, Registry, States};
 use crate::route::Pattern;
 
 /// What of a route could not be read, so that nothing can be said of what depends on it.
@@ -49,7 +49,7 @@ impl<'a> Gaps<'a> {
             let settings = self.source.node(*node);
             let path = ["routes", self.name.as_ref(), "filters", kind];
             if settings.as_text() != Some("off")
-                && let Err(more) = registry.make(kind, settings, self.source, &path, None)
+                && let Err(more) = registry.make(kind, settings, self.source, &path, None, &States::default())
             {
                 problems.extend(more);
             }

@@ -7,22 +7,26 @@ mod actions;
 mod gaps;
 mod location;
 mod matchers;
+mod onward;
 mod refused;
 mod route;
 mod tests;
 mod upstreams;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Severity};
-use crate::filter::{Chain, Link, Registry};
+use crate::filter::{Chain, Link, Registry, States};
 use crate::route::Table;
-use crate::upstream::Upstream;
+use crate::upstream::{Connector, Upstream};
 use gaps::Gaps;
+pub use onward::Mirror;
 pub use refused::{every_problem, every_problem_and_warning, warnings};
 use route::Filters;
 pub use route::{Action, Forward, PathRule, Redirect, Respond, Route, Target};
+use work::Work;
 
 /// A configuration that is ready to serve.
 pub struct Snapshot {
@@ -32,8 +36,11 @@ pub struct Snapshot {
     routes: Vec<Arc<Route>>,
     table: Table,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// Makes the connections of all their checks, in this snapshot and the next.
+    connector: Connector,
     filters: Vec<Made>,
-    implied: Vec<Link>,
+    unrouted: Chain,
+    states: States,
 }
 
 /// What a request needs to know of the listener that it came in by.
@@ -51,6 +58,7 @@ struct Made {
     settings: Node,
     wildcards: Option<BTreeSet<String>>,
     link: Link,
+    work: Arc<Work>,
 }
 
 /// Compiles a configuration into a snapshot, and says what is odd about it though it works.
@@ -66,7 +74,8 @@ pub fn compile(
 ) -> Result<(Arc<Snapshot>, Vec<Problem>), Vec<Problem>> {
     let mut problems = Vec::new();
     let upstreams = upstreams::compile(&config, previous, &mut problems);
-    let mut filters = Filters::new(&config, registry, previous, &mut problems);
+    let mut states = States::after(previous.map(|previous| &previous.states));
+    let mut filters = Filters::new(&config, registry, previous, &states, &mut problems);
     let mut routes = Vec::new();
     for (name, settings) in &config.routes {
         let mut found = Vec::new();
@@ -79,7 +88,9 @@ pub fn compile(
     }
     // The table speaks of routes by their position, so none may be missing.
     let routes: Option<Vec<_>> = routes.into_iter().collect();
+    let unrouted = filters.unrouted();
     let made = filters.into_made();
+    states.settle();
     refuse_one_address(&config, &mut problems);
     tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
@@ -88,14 +99,17 @@ pub fn compile(
         problems.into_iter().partition(|problem| problem.severity == Severity::Warning);
     match (table, routes) {
         (Some(table), Some(routes)) if errors.is_empty() => {
+            let (upstreams, connector) = upstreams.into_used();
             let snapshot = Snapshot {
                 generation: previous.map_or(1, |previous| previous.generation + 1),
                 listeners: listeners(&config),
                 routes,
                 table,
-                upstreams: upstreams.into_used(),
+                upstreams,
+                connector,
                 filters: made,
-                implied: registry.implied().collect(),
+                unrouted,
+                states,
                 config,
             };
             Ok((Arc::new(snapshot), warnings))
@@ -171,8 +185,26 @@ impl Snapshot {
         self.upstreams.get(name)
     }
 
-    /// What answers that no route made pass through: the filters that every route has without asking.
-    pub fn unrouted(&self) -> Chain {
-        Chain::new(self.implied.clone())
+    /// All upstreams: those of the file, and those that routes gave a URL in place of.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    /// What answers that no route made pass through: the filters that every route has without asking, and those of
+    /// `defaults` that every answer should carry.
+    pub fn unrouted(&self) -> &Chain {
+        &self.unrouted
+    }
+
+    /// Begins the filters' work beside the requests, where it has not begun yet. Within a tokio runtime.
+    pub fn start_filters(&self) {
+        self.filters.iter().for_each(|made| made.work.begin(&made.link.filter));
+    }
+
+    /// Resolves when all filters have what they need.
+    pub async fn filters_ready(&self) {
+        for made in &self.filters {
+            made.link.filter.ready().await;
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::gaps::Gaps;
 use super::route::Filters;
 use super::{actions, in_order, matchers, refuse_one_address, tests, upstreams};
 use crate::config::{Config, Name, Node, Problem, Refused, Rest};
-use crate::filter::Registry;
+use crate::filter::{Registry, States};
 
 /// Everything that is wrong with a file that was refused: what it was refused for, and what
 /// [`compile`](super::compile) would have said of the parts that could be read.
@@ -39,7 +39,8 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
     let mut alone = config.clone();
     let mut problems = Vec::new();
     let upstreams = upstreams::compile(&all, None, &mut problems);
-    let mut filters = Filters::new(&all, registry, None, &mut problems);
+    let states = States::default();
+    let mut filters = Filters::new(&all, registry, None, &states, &mut problems);
     for (name, route) in &all.routes {
         let mut found = Vec::new();
         let mut gaps = Gaps::of(name, route, &all.source);

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Made, Snapshot};
+use http::HeaderName;
+
+use super::{Made, Mirror, Snapshot};
 use crate::config;
-use crate::config::{Config, Limit, Name, Node, Problem, RawNode};
-use crate::filter::{Chain, Link, Registry, Reply};
+use crate::config::{Config, Limit, Name, Node, Problem, RawNode, Retry};
+use crate::filter::{Chain, Link, Registry, Reply, States, owner_of};
 use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::{RoundRobin, Upstream};
@@ -22,6 +24,8 @@ pub struct Route {
     pub action: Action,
     /// How long one exchange may take; `None`: as long as it wants.
     pub timeout: Option<Duration>,
+    /// Whether the file says so, and not this program.
+    pub has_own_timeout: bool,
 }
 
 /// What a route does with a request.
@@ -42,6 +46,12 @@ pub struct Forward {
     pub turns: RoundRobin,
     /// With this path.
     pub path: PathRule,
+    /// When it is tried again; `None`: never.
+    pub retry: Option<Retry>,
+    /// Copied to another upstream.
+    pub mirror: Option<Mirror>,
+    /// The header that tells the upstream how many milliseconds are left.
+    pub deadline_header: Option<HeaderName>,
 }
 
 /// One upstream that a route passes requests on to.
@@ -88,7 +98,8 @@ impl Route {
             Some(Limit::After(time)) => Some(time),
             Some(Limit::Off) => None,
         };
-        Self { name: Arc::from(name.as_str()), chain, action, timeout }
+        let has_own_timeout = settings.timeout.or(config.defaults.timeout).is_some();
+        Self { name: Arc::from(name.as_str()), chain, action, timeout, has_own_timeout }
     }
 }
 
@@ -114,6 +125,7 @@ fn reads_outside(settings: &Node) -> bool {
 pub(super) struct Filters<'a> {
     config: &'a Config,
     registry: &'a Registry,
+    states: &'a States,
     previous: HashMap<(&'a str, &'static str), &'a Made>,
     defaults: BTreeMap<&'static str, Link>,
     made: Vec<Made>,
@@ -127,6 +139,7 @@ impl<'a> Filters<'a> {
         config: &'a Config,
         registry: &'a Registry,
         previous: Option<&'a Snapshot>,
+        states: &'a States,
         problems: &mut Vec<Problem>,
     ) -> Self {
         let previous = previous
@@ -134,7 +147,7 @@ impl<'a> Filters<'a> {
             .flat_map(|snapshot| &snapshot.filters)
             .map(|made| ((&*made.owner, made.link.kind), made))
             .collect();
-        let mut filters = Self { config, registry, previous, defaults: BTreeMap::new(), made: Vec::new() };
+        let mut filters = Self { config, registry, states, previous, defaults: BTreeMap::new(), made: Vec::new() };
         for (kind, node) in &config.defaults.filters {
             let path = ["defaults", "filters", kind.as_str()];
             if let Some(link) = filters.make(DEFAULTS, None, kind, *node, &path, problems) {
@@ -161,9 +174,18 @@ impl<'a> Filters<'a> {
                 links.insert(link.kind, link);
             }
         }
-        let mut links: Vec<Link> = links.into_values().collect();
-        links.sort_by_key(|link| self.registry.position(link.kind));
-        Chain::new(links)
+        Chain::new(links.into_values().collect())
+    }
+
+    /// What answers that no route made pass through.
+    pub(super) fn unrouted(&self) -> Chain {
+        let defaults = self.defaults.values().filter(|link| self.registry.is_unrouted(link.kind)).cloned();
+        let mut links: BTreeMap<&'static str, Link> =
+            self.registry.implied().chain(defaults).map(|link| (link.kind, link)).collect();
+        for kind in self.switched_off(&self.config.defaults.filters) {
+            links.remove(kind);
+        }
+        Chain::new(links.into_values().collect())
     }
 
     /// Tells what is wrong with the filters of routes that could not be read for other reasons.
@@ -174,7 +196,7 @@ impl<'a> Filters<'a> {
             for (kind, settings) in node.get("filters").into_iter().flat_map(Node::entries) {
                 let path = ["routes", route, "filters", kind];
                 if settings.as_text() != Some("off")
-                    && let Err(more) = self.registry.make(kind, settings, source, &path, None)
+                    && let Err(more) = self.registry.make(kind, settings, source, &path, None, self.states)
                 {
                     problems.extend(more);
                 }
@@ -229,10 +251,13 @@ impl<'a> Filters<'a> {
             .filter(|made| {
                 made.settings.same(settings) && made.wildcards.as_ref() == wildcards && !reads_outside(settings)
             });
-        let link = match kept {
-            Some(made) => made.link.clone(),
-            None => match self.registry.make(kind, settings, source, path, wildcards) {
-                Ok(link) => link,
+        let (link, work) = match kept {
+            Some(made) => {
+                self.states.keep(&owner_of(path), made.link.kind);
+                (made.link.clone(), made.work.clone())
+            }
+            None => match self.registry.make(kind, settings, source, path, wildcards, self.states) {
+                Ok(link) => (link, Arc::default()),
                 Err(more) => {
                     problems.extend(more);
                     return None;
@@ -240,7 +265,7 @@ impl<'a> Filters<'a> {
             },
         };
         let wildcards = wildcards.cloned();
-        self.made.push(Made { owner: owner.into(), settings: settings.clone(), wildcards, link: link.clone() });
+        self.made.push(Made { owner: owner.into(), settings: settings.clone(), wildcards, link: link.clone(), work });
         Some(link)
     }
 }

@@ -7,23 +7,26 @@ use std::time::SystemTime;
 use super::Snapshot;
 use crate::config;
 use crate::config::{Config, Destination, Name, Problem, To, did_you_mean};
-use crate::upstream::{Remark, Transport, Upstream};
+use crate::upstream::{Checker, Connector, Refusal, Remark, Transport, Upstream};
 
 /// The upstreams that could be made, by name or URL.
 pub(super) struct Upstreams {
     made: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// Names of the file of which a problem was told already: that they can't be used is no second one.
     broken: BTreeSet<Arc<str>>,
+    /// Makes the connections of all checks.
+    connector: Connector,
 }
 
 /// Makes all upstreams, or takes them over from `previous` where their part of the file is the same.
 pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Upstreams {
-    let mut upstreams = Upstreams { made: BTreeMap::new(), broken: BTreeSet::new() };
+    let connector = previous.map(|snapshot| snapshot.connector.clone()).unwrap_or_default();
+    let mut upstreams = Upstreams { made: BTreeMap::new(), broken: BTreeSet::new(), connector };
     for (name, settings) in &config.upstreams {
         upstreams.make(name.as_ref(), settings, previous, &["upstreams", name.as_ref()], config, problems);
     }
     for (route, settings) in &config.routes {
-        for (destination, path) in destinations(settings.to.as_ref()) {
+        for (destination, path) in destinations(settings) {
             if let Destination::Url(url) = destination
                 && !upstreams.knows(url.as_str())
             {
@@ -53,19 +56,24 @@ impl Upstreams {
         config: &Config,
         problems: &mut Vec<Problem>,
     ) {
-        let Some(transport) = transport(settings, path, config, problems) else {
+        let transport = transport(settings, path, config, problems);
+        let checker = checker(settings, &self.connector, path, config, problems);
+        let (Some(transport), Some(checker)) = (transport, checker) else {
             self.broken.insert(name.into());
             return;
         };
         let previous = previous.and_then(|snapshot| snapshot.upstream(name));
         let kept = previous.filter(|upstream| {
-            upstream.settings() == settings && upstream.is_literal() && *upstream.transport() == transport
+            upstream.settings() == settings
+                && upstream.is_literal()
+                && *upstream.transport() == transport
+                && upstream.checker() == checker.as_ref()
         });
         if let Some(upstream) = kept {
             self.made.insert(upstream.name().clone(), upstream.clone());
             return;
         }
-        match Upstream::new(name, settings, transport, previous.map(AsRef::as_ref)) {
+        match Upstream::new(name, settings, transport, checker, previous.map(AsRef::as_ref)) {
             Ok(upstream) => {
                 if upstream.is_drained() {
                     let message = "every weight is 0, so every request for it gets a 503";
@@ -75,14 +83,9 @@ impl Upstreams {
             }
             Err(why) => {
                 self.broken.insert(name.into());
-                for (endpoint, message) in why {
-                    let index = endpoint.unwrap_or_default().to_string();
-                    let mut path = path.to_vec();
-                    if path[0] == "upstreams" {
-                        path.push("endpoints");
-                        path.extend(endpoint.map(|_| index.as_str()));
-                    }
-                    problems.push(config.source.problem(&path, message));
+                for Refusal { at, message } in why {
+                    let at: Vec<&str> = at.iter().map(String::as_str).collect();
+                    problems.push(config.source.problem(&below(path, &at), message));
                 }
             }
         }
@@ -109,9 +112,36 @@ impl Upstreams {
         found
     }
 
-    pub(super) fn into_used(self) -> BTreeMap<Arc<str>, Arc<Upstream>> {
-        self.made
+    pub(super) fn into_used(self) -> (BTreeMap<Arc<str>, Arc<Upstream>>, Connector) {
+        (self.made, self.connector)
     }
+}
+
+/// The keys that lead to a value of an upstream. A URL that stands for one has no keys below it.
+fn below<'a>(path: &[&'a str], keys: &[&'a str]) -> Vec<&'a str> {
+    match path[0] {
+        "upstreams" => [path, keys].concat(),
+        _ => path.to_vec(),
+    }
+}
+
+/// How the endpoints are checked, if they are; `None` if that is a problem.
+fn checker(
+    settings: &config::Upstream,
+    connector: &Connector,
+    path: &[&str],
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Option<Option<Checker>> {
+    let Some(health) = &settings.health else { return Some(None) };
+    let refused = match Checker::new(health, &settings.host, connector) {
+        Ok(checker) => return Some(Some(checker)),
+        Err(refused) => refused,
+    };
+    for (header, why) in refused {
+        problems.push(config.source.problem(&below(path, &["health", "headers", &header]), why));
+    }
+    None
 }
 
 /// How the endpoints are spoken to; `None` if that is a problem. Files that settings name are read anew each time.
@@ -121,19 +151,14 @@ fn transport(
     config: &Config,
     problems: &mut Vec<Problem>,
 ) -> Option<Transport> {
-    // A URL has no keys below it.
-    let below = |remark: &Remark| match path[0] {
-        "upstreams" => [path, &["tls"], remark.at].concat(),
-        _ => path.to_vec(),
-    };
+    let at = |remark: &Remark| below(path, &[&["tls"], remark.at].concat());
     match Transport::load(settings, SystemTime::now()) {
         Ok((transport, warnings)) => {
-            problems
-                .extend(warnings.iter().map(|remark| config.source.warning(&below(remark), remark.message.as_str())));
+            problems.extend(warnings.iter().map(|remark| config.source.warning(&at(remark), remark.message.as_str())));
             Some(transport)
         }
         Err(why) => {
-            problems.extend(why.iter().map(|remark| config.source.problem(&below(remark), remark.message.as_str())));
+            problems.extend(why.iter().map(|remark| config.source.problem(&at(remark), remark.message.as_str())));
             None
         }
     }
@@ -156,7 +181,7 @@ pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
     let used: BTreeSet<&Name> = config
         .routes
         .values()
-        .flat_map(|route| destinations(route.to.as_ref()))
+        .flat_map(destinations)
         .filter_map(|(destination, _)| match destination {
             Destination::Upstream(name) => Some(name),
             Destination::Url(_) => None,
@@ -167,12 +192,17 @@ pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
+/// All that a route leads to, each with the keys that lead to it below the route.
+fn destinations(route: &config::Route) -> Vec<(&Destination, Vec<String>)> {
+    let mirror = route.mirror.iter().map(|mirror| (&mirror.to, vec!["mirror".into(), "to".into()]));
+    route.to.iter().flat_map(targets_of).chain(mirror).collect()
+}
+
 /// Where a route's `to` leads, each with the keys that lead to it below the route.
-pub(super) fn destinations(to: Option<&To>) -> Vec<(&Destination, Vec<String>)> {
+pub(super) fn targets_of(to: &To) -> Vec<(&Destination, Vec<String>)> {
     match to {
-        None => Vec::new(),
-        Some(To::One(destination)) => vec![(destination, vec!["to".into()])],
-        Some(To::Weighted(list)) => list
+        To::One(destination) => vec![(destination, vec!["to".into()])],
+        To::Weighted(list) => list
             .iter()
             .enumerate()
             .map(|(index, part)| (&part.upstream, vec!["to".into(), index.to_string(), "upstream".into()]))

@@ -7,17 +7,19 @@ use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::Transport;
+use super::clock::Nanos;
 use super::hysteresis::Checks;
 use super::limits::Gauge;
 use super::state::State;
 use crate::config;
-use crate::config::EndpointAddress;
+use crate::config::{Discover, EndpointAddress};
 
 /// One server of an upstream: its name for people, its part in the whole, a prepared peer for each of its addresses;
 /// and what is known of it while it runs, which goes along to the next endpoint of this name.
 #[derive(Debug)]
 pub struct Endpoint {
     name: Box<str>,
+    authority: Box<str>,
     weight: u16,
     backup: bool,
     peers: Box<[HttpPeer]>,
@@ -27,11 +29,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Resolves and prepares an endpoint. Names are resolved here, when the file is loaded, and never again.
+    /// Resolves and prepares an endpoint of an upstream with these settings. Names are resolved here, when the file is
+    /// loaded, and never again; what was discovered has none.
     pub(super) fn new(
         upstream: &str,
         endpoint: &config::Endpoint,
-        timeouts: &config::UpstreamTimeouts,
+        settings: &config::Upstream,
         transport: &Transport,
     ) -> Result<Self, String> {
         let name = endpoint.address.to_string();
@@ -52,14 +55,22 @@ impl Endpoint {
         if peers.is_empty() {
             return Err(format!("the name `{name}` has no address"));
         }
+        let identity = identity(&endpoint.address, settings);
         let prepared = |peer| {
-            let mut peer = super::prepare(peer, timeouts);
-            transport.prepare(&mut peer, upstream, &endpoint.address, timeouts.idle)?;
+            let mut peer = super::prepare(peer, &settings.timeouts);
+            transport.prepare(&mut peer, upstream, &identity, settings.timeouts.idle)?;
             Ok(peer)
         };
         let peers = peers.into_iter().map(prepared).collect::<Result<_, String>>()?;
-        let (state, checks) = (Arc::default(), Arc::default());
-        Ok(Self { name: name.into(), weight: endpoint.weight.0, backup: endpoint.backup, peers, state, checks })
+        Ok(Self {
+            name: name.into(),
+            authority: identity.to_string().into(),
+            weight: endpoint.weight.0,
+            backup: endpoint.backup,
+            peers,
+            state: Arc::default(),
+            checks: Arc::default(),
+        })
     }
 
     /// Takes over what is known of an endpoint of the same name; what checks have found only if they are the same.
@@ -73,6 +84,12 @@ impl Endpoint {
     /// Its address as the file has it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its host and port as a request has them in `Host`: of one that was discovered by DNS the name that was asked
+    /// about, of others the name. A Unix socket's has no meaning there.
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Its share of the requests beside the others'.
@@ -90,13 +107,29 @@ impl Endpoint {
         Arc::ptr_eq(&self.state, &other.state)
     }
 
-    pub(super) fn is_healthy(&self) -> bool {
-        self.checks.lock().is_healthy()
+    /// Until when it is ejected, if the settings eject anybody.
+    pub(super) fn ejected_until(&self, settings: &config::Upstream, at: Nanos) -> Option<Nanos> {
+        self.state.ejected.until(at).filter(|_| settings.ejection.is_some())
+    }
+
+    /// Whether neither checks nor requests speak against it.
+    pub(super) fn can_be_used(&self, settings: &config::Upstream, at: Nanos) -> bool {
+        self.checks.lock().is_healthy() && self.ejected_until(settings, at).is_none()
     }
 
     /// How to reach it, one peer for each of its addresses: when the first can't be connected to, the next may be.
     pub fn peers(&self) -> &[HttpPeer] {
         &self.peers
+    }
+}
+
+/// Who it is to be, by TLS: what was discovered is known by the name that it was discovered by.
+fn identity(address: &EndpointAddress, settings: &config::Upstream) -> EndpointAddress {
+    match (address, settings.discover.as_ref().and_then(Discover::host)) {
+        (EndpointAddress::Socket(address), Some(host)) => {
+            EndpointAddress::Name { host: host.to_owned(), port: address.port() }
+        }
+        _ => address.clone(),
     }
 }
 

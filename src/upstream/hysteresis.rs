@@ -1,7 +1,8 @@
 //! How many checks make a server healthy or not.
 
-use super::Upstream;
 use super::clock::Nanos;
+use super::{Endpoint, Upstream};
+use crate::config::HealthCheck;
 
 /// How many checks in a row change the mind about a server (HAProxy's `fall` and `rise`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,9 +13,13 @@ pub(super) struct Hysteresis {
     pub(super) healthy_after: u32,
 }
 
-impl Default for Hysteresis {
-    fn default() -> Self {
-        Self { unhealthy_after: 3, healthy_after: 2 }
+impl Hysteresis {
+    /// Without checks it does not matter.
+    pub(super) fn of(checks: Option<&HealthCheck>) -> Self {
+        checks.map_or(Self { unhealthy_after: 1, healthy_after: 1 }, |checks| Self {
+            unhealthy_after: checks.unhealthy_after.get().into(),
+            healthy_after: checks.healthy_after.get().into(),
+        })
     }
 }
 
@@ -64,6 +69,15 @@ impl Upstream {
         let _rebuilding = self.rebuilding.lock();
         let members = self.members.load_full();
         let Some(endpoint) = members.all().iter().find(|member| member.name() == endpoint) else { return };
+        self.take_in(endpoint, passed);
+        // Not whenever it has changed its mind: that may have been a check of the generation before, which came in
+        // while this one was made.
+        if members.is_usable(endpoint) != endpoint.can_be_used(&self.settings, at) {
+            self.rebuild(members.membership(), at);
+        }
+    }
+
+    fn take_in(&self, endpoint: &Endpoint, passed: Result<(), String>) {
         let mut checks = endpoint.checks.lock();
         if !checks.note(passed, self.hysteresis) {
             return;
@@ -72,8 +86,6 @@ impl Upstream {
             Some(why) => log::warn!("upstream `{}`: {} is unhealthy: {why}", self.name, endpoint.name()),
             None => log::info!("upstream `{}`: {} is healthy again", self.name, endpoint.name()),
         }
-        drop(checks);
-        self.rebuild(members.membership(), at);
     }
 }
 
@@ -86,7 +98,7 @@ mod tests {
         let mut checks = Checks::default();
         let mut note = |passed: bool| {
             let passed = if passed { Ok(()) } else { Err("refused".to_owned()) };
-            checks.note(passed, Hysteresis::default()).then(|| checks.is_healthy())
+            checks.note(passed, Hysteresis { unhealthy_after: 3, healthy_after: 2 }).then(|| checks.is_healthy())
         };
         assert_eq!([false, false, true, false, false].map(&mut note), [None; 5]);
         assert_eq!(note(false), Some(false));

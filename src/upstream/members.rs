@@ -88,11 +88,9 @@ impl Membership {
 impl Members {
     /// Finds out who can be used.
     pub(super) fn new(membership: Arc<Membership>, settings: &Settings, at: Nanos) -> Self {
-        let ejection = settings.ejection.is_some();
-        let ejected = |member: &Endpoint| member.state.ejected.until(at).filter(|_| ejection);
-        let usable: Box<[bool]> =
-            membership.all.iter().map(|member| member.is_healthy() && ejected(member).is_none()).collect();
-        let next_change = membership.all.iter().filter_map(|member| ejected(member)).min().unwrap_or(Nanos::MAX);
+        let usable: Box<[bool]> = membership.all.iter().map(|member| member.can_be_used(settings, at)).collect();
+        let ejected = membership.all.iter().filter_map(|member| member.ejected_until(settings, at));
+        let next_change = ejected.min().unwrap_or(Nanos::MAX);
         let of = |tier: &Tier| tier.who.iter().copied().filter(|&index| usable[usize::from(index)]).collect();
         let (primaries, backups): (Vec<u16>, Vec<u16>) = (of(&membership.primaries), of(&membership.backups));
         let all = membership.primaries.who.len();
@@ -146,9 +144,9 @@ impl Members {
         (primaries.iter().filter(|&&index| self.usable[usize::from(index)]).count(), primaries.len())
     }
 
-    /// Whether nobody ever gets a request, since every weight is 0.
+    /// Whether nobody ever gets a request, since every weight is 0. Of those who are yet to be found that isn't known.
     pub(super) fn is_drained(&self) -> bool {
-        self.membership.primaries.who.is_empty()
+        self.membership.primaries.who.is_empty() && !self.membership.all.is_empty()
     }
 
     /// Begins the ramp of those that could not be used before, if there were others: nobody takes over little by little

@@ -20,6 +20,11 @@
 //! swapped in; the request path only reads it. The one that makes it anew holds a lock; no request ever waits for that,
 //! but the one whose failure ejects an endpoint.
 //!
+//! # What it does by itself
+//!
+//! While the door runs, [`Upstream::start`] lets tasks check the endpoints (`check`) and find them (`discover`). They
+//! hold the upstream only weakly and report by [`Upstream::checked`] and [`Upstream::replace`].
+//!
 //! # What survives
 //!
 //! A reload takes over by name: what is known of each endpoint, the breaker if its settings are the same, the retry
@@ -30,10 +35,13 @@
 mod backoff;
 mod balance;
 mod breaker;
+mod check;
 mod choice;
 mod clock;
+mod discover;
 mod ejection;
 mod endpoint;
+mod endpoints;
 mod hysteresis;
 mod limits;
 mod members;
@@ -42,13 +50,13 @@ mod retry_budget;
 mod slow_start;
 mod state;
 mod status;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod transport;
 mod window;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -60,19 +68,22 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::config;
 use crate::config::{EndpointAddress, HostPolicy};
 pub use backoff::backoff;
-use balance::check_weights;
 pub use balance::{RoundRobin, hash_key};
 use breaker::Breaker;
+pub use check::{Checker, Connector};
 use clock::{Clock, Nanos};
+pub use discover::{Discovery, DiscoveryState, Unknown};
 pub use endpoint::Endpoint;
+use endpoints::follow;
 use hysteresis::Hysteresis;
 use limits::Gauge;
 pub use members::Using;
 use members::{Members, Membership};
 pub use pick::{Ask, Limit, NoPick, Outcome, Picked};
 pub use retry_budget::RetryBudget;
-pub use status::{EndpointStatus, Status};
-pub use tls::{Remark, TlsFault, classify, system_roots, tls_reason};
+pub use status::{DiscoveryStatus, EndpointStatus, Status};
+use tasks::Tasks;
+pub use tls::{Remark, TlsFault, ca_file, classify, tls_reason};
 pub use transport::{Transport, only_http1};
 
 /// A named group of endpoints that serve the same thing.
@@ -90,50 +101,60 @@ pub struct Upstream {
     in_flight: Arc<Gauge>,
     breaker: Option<Arc<Breaker>>,
     retry_budget: Arc<RetryBudget>,
+    checker: Option<Arc<Checker>>,
+    discovery: Option<Arc<Discovery>>,
+    tasks: Tasks,
+}
+
+/// Something that keeps an upstream from being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The keys below the upstream's own that lead to the value that it is about.
+    pub at: Vec<String>,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl Refusal {
+    fn new<const N: usize>(at: [&str; N], message: String) -> Self {
+        Self { at: at.map(str::to_owned).into(), message }
+    }
 }
 
 impl Upstream {
     /// Makes an upstream of its part of the file, and of what the files hold that are named there. What is known of
-    /// `previous`, which had its name, is taken over.
+    /// `previous`, which had its name, is taken over. Nothing is started.
     ///
     /// # Errors
-    /// Each endpoint that can't be used, by its index, and why: a name that doesn't resolve, a socket path that is
-    /// too long, nothing that TLS could verify. `None` stands for the upstream as a whole.
+    /// All that can't be used: a name that doesn't resolve, a socket path that is too long, nothing that TLS could
+    /// verify, a file of endpoints that is none.
     pub fn new(
         name: &str,
         settings: &config::Upstream,
         transport: Transport,
+        checker: Option<Checker>,
         previous: Option<&Self>,
-    ) -> Result<Self, Vec<(Option<usize>, String)>> {
-        Self::made(name, settings, transport, previous, Instant::now())
+    ) -> Result<Self, Vec<Refusal>> {
+        Self::made(name, settings, transport, checker, previous, Instant::now())
     }
 
     fn made(
         name: &str,
         settings: &config::Upstream,
         transport: Transport,
+        checker: Option<Checker>,
         previous: Option<&Self>,
         now: Instant,
-    ) -> Result<Self, Vec<(Option<usize>, String)>> {
-        let hysteresis = Hysteresis::default();
-        let mut endpoints = endpoints(name, settings, &transport)?;
-        let same_checks = previous.is_some_and(|previous| previous.hysteresis == hysteresis);
+    ) -> Result<Self, Vec<Refusal>> {
+        let discovery = discovery(name, settings, previous)?;
+        let endpoints = endpoints::first(name, settings, &transport, discovery.as_ref())?;
         let clock = previous.map_or_else(|| Clock::new(now), |previous| previous.clock);
-        let at = clock.at(now);
-        let before = previous.map(|previous| previous.members.load_full());
-        if let Some(before) = &before {
-            follow(&mut endpoints, before, same_checks);
-        }
-        let endpoints = endpoints.into_iter().map(Arc::new).collect();
-        let members = Members::new(Membership::new(endpoints, &settings.balance), settings, at);
-        if let (Some(before), Some(_)) = (&before, settings.slow_start.after()) {
-            members.warm_up(before, at);
-        }
+        let members = first_members(endpoints, settings, previous, clock.at(now));
         Ok(Self {
             name: name.into(),
             transport,
             settings: settings.clone(),
-            hysteresis,
+            hysteresis: Hysteresis::of(settings.health.as_ref()),
             clock,
             members: ArcSwap::from_pointee(members),
             rebuilding: previous.map(|previous| previous.rebuilding.clone()).unwrap_or_default(),
@@ -142,6 +163,9 @@ impl Upstream {
             breaker: breaker(settings.breaker.as_ref(), previous),
             retry_budget: previous
                 .map_or_else(|| Arc::new(RetryBudget::new(clock)), |previous| previous.retry_budget.clone()),
+            checker: checker.map(Arc::new),
+            discovery: discovery.map(Arc::new),
+            tasks: Tasks::default(),
         })
     }
 
@@ -158,6 +182,11 @@ impl Upstream {
     /// How its endpoints are spoken to: another one, if files that the settings name have changed.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// How its endpoints are checked, if they are: another one, if secrets that the settings name have changed.
+    pub fn checker(&self) -> Option<&Checker> {
+        self.checker.as_deref()
     }
 
     /// Whether all its endpoints are addresses: names may resolve to others by the time of a reload.
@@ -185,6 +214,12 @@ impl Upstream {
         self.members.load().using()
     }
 
+    /// What is known of its endpoints while it has none because none was discovered yet.
+    pub fn unknown(&self) -> Option<Unknown> {
+        let discovery = self.discovery.as_ref().filter(|_| self.members.load().all().is_empty())?;
+        Some(Unknown { source: discovery.settings().to_string(), why: discovery.state().last_error })
+    }
+
     /// How many retries it can bear.
     pub fn retry_budget(&self) -> &RetryBudget {
         &self.retry_budget
@@ -194,23 +229,6 @@ impl Upstream {
     /// Of an endpoint that has left nothing is taken in.
     pub fn checked(&self, endpoint: &str, passed: Result<(), String>, now: Instant) {
         self.note_check(endpoint, passed, self.clock.at(now));
-    }
-
-    /// Takes in what discovery found: these are its endpoints from now on. Those that were there before keep what is
-    /// known of them; of those that stand there twice the first counts. With weights that can't be used everything
-    /// stays as it is.
-    pub fn replace(&self, mut endpoints: Vec<Endpoint>, now: Instant) {
-        let mut names: HashSet<Box<str>> = HashSet::new();
-        endpoints.retain(|endpoint| names.insert(endpoint.name().into()));
-        let weights: Vec<u16> = endpoints.iter().map(Endpoint::weight).collect();
-        if let Err(why) = check_weights(&weights) {
-            log::warn!("upstream `{}`: what was discovered is not used: {why}", self.name);
-            return;
-        }
-        let _rebuilding = self.rebuilding.lock();
-        follow(&mut endpoints, &self.members.load(), true);
-        let endpoints = endpoints.into_iter().map(Arc::new).collect();
-        self.rebuild(Membership::new(endpoints, &self.settings.balance), self.clock.at(now));
     }
 
     /// Finds out anew who is used. Only under the lock.
@@ -244,40 +262,38 @@ impl Upstream {
     }
 }
 
-/// The endpoints of the file.
-fn endpoints(
+/// Its discovery, with what that of the same settings has found.
+fn discovery(
     name: &str,
     settings: &config::Upstream,
-    transport: &Transport,
-) -> Result<Vec<Endpoint>, Vec<(Option<usize>, String)>> {
-    let mut problems = Vec::new();
-    let mut endpoints: Vec<Endpoint> = Vec::new();
-    let mut addresses = HashSet::new();
-    for (index, endpoint) in settings.endpoints.iter().enumerate() {
-        if !addresses.insert(&endpoint.address) {
-            let address = &endpoint.address;
-            let message = format!("`{address}` stands here twice; write it once, with a `weight` for a larger share");
-            problems.push((Some(index), message));
-            continue;
-        }
-        match Endpoint::new(name, endpoint, &settings.timeouts, transport) {
-            Ok(endpoint) => endpoints.push(endpoint),
-            Err(problem) => problems.push((Some(index), problem)),
-        }
-    }
-    let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight.0).collect();
-    problems.extend(check_weights(&weights).err().map(|problem| (None, problem)));
-    if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
+    previous: Option<&Upstream>,
+) -> Result<Option<Discovery>, Vec<Refusal>> {
+    let previous = previous.and_then(|previous| previous.discovery.as_deref());
+    let made = settings.discover.as_ref().map(|discover| {
+        Discovery::new(name, discover, previous).map_err(|why| vec![Refusal::new(["discover", discover.key()], why)])
+    });
+    made.transpose()
 }
 
-/// Endpoints take over what is known of those of the same name.
-fn follow(endpoints: &mut [Endpoint], before: &Members, same_checks: bool) {
-    let known: HashMap<&str, &Arc<Endpoint>> = before.all().iter().map(|member| (member.name(), member)).collect();
-    for endpoint in endpoints {
-        if let Some(previous) = known.get(endpoint.name()) {
-            endpoint.follow(previous, same_checks);
-        }
+/// The members of an upstream that begins, with what is known of those of `previous`. What checks have found is worth
+/// nothing where others check now.
+fn first_members(
+    mut endpoints: Vec<Endpoint>,
+    settings: &config::Upstream,
+    previous: Option<&Upstream>,
+    at: Nanos,
+) -> Members {
+    let before = previous.map(|previous| previous.members.load_full());
+    let same_checks = previous.is_some_and(|previous| previous.settings.health == settings.health);
+    if let Some(before) = &before {
+        follow(&mut endpoints, before, same_checks);
     }
+    let endpoints = endpoints.into_iter().map(Arc::new).collect();
+    let members = Members::new(Membership::new(endpoints, &settings.balance), settings, at);
+    if let (Some(before), Some(_)) = (&before, settings.slow_start.after()) {
+        members.warm_up(before, at);
+    }
+    members
 }
 
 /// The breaker, as it stood if its settings are the same.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::clock::nanos;
+use super::discover::{Discovery, DiscoveryState};
 use super::members::Using;
 use super::slow_start::Ramp;
 use super::{Endpoint, Upstream};
@@ -20,8 +21,24 @@ pub struct Status {
     /// For how many milliseconds its breaker refuses everything yet; 0 while one request tries; `None` while it is
     /// closed.
     pub breaker_open_ms: Option<u64>,
+    /// How its discovery goes, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<DiscoveryStatus>,
     /// Its endpoints, in the order of the file.
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// How a discovery goes.
+#[derive(Debug, Clone, Serialize)]
+pub struct DiscoveryStatus {
+    /// Where it looks: `dns users.internal:8080`.
+    pub source: String,
+    /// How many turns gave a set of endpoints, the same one or another.
+    pub ok: u64,
+    /// How many turns gave none, so that the last good set stayed.
+    pub failed: u64,
+    /// Why the last turn gave none; `None` if it gave one.
+    pub last_error: Option<String>,
 }
 
 /// How an endpoint is.
@@ -55,13 +72,14 @@ impl Upstream {
             upstream: self.name.to_string(),
             using: members.using(),
             breaker_open_ms: breaker.map(millis),
+            discovery: self.discovery.as_deref().map(discovery_status),
             endpoints: members.all().iter().map(|endpoint| self.endpoint_status(endpoint, at)).collect(),
         }
     }
 
     fn endpoint_status(&self, endpoint: &Endpoint, at: u64) -> EndpointStatus {
         let ramp = self.settings.slow_start.after().map(|length| Ramp { length: nanos(length), at });
-        let ejected = endpoint.state.ejected.until(at).filter(|_| self.settings.ejection.is_some());
+        let ejected = endpoint.ejected_until(&self.settings, at);
         EndpointStatus {
             endpoint: endpoint.name().to_owned(),
             weight: endpoint.weight(),
@@ -73,6 +91,12 @@ impl Upstream {
             share: ramp.map_or(1.0, |ramp| ramp.share(&endpoint.state.warm_up)),
         }
     }
+}
+
+fn discovery_status(discovery: &Discovery) -> DiscoveryStatus {
+    let DiscoveryState { ok, failed, last_error, .. } = discovery.state();
+    let last_error = last_error.map(|why| why.to_string());
+    DiscoveryStatus { source: discovery.settings().to_string(), ok, failed, last_error }
 }
 
 fn millis(span: Duration) -> u64 {

@@ -46,11 +46,11 @@ impl World {
     fn new(settings: config::Upstream) -> Self {
         let now = Instant::now();
         fastrand::seed(4);
-        Self { upstream: Arc::new(Upstream::made("users", &settings, plain(), None, now).unwrap()), now }
+        Self { upstream: Arc::new(Upstream::made("users", &settings, plain(), None, None, now).unwrap()), now }
     }
 
     fn reload(&mut self, settings: config::Upstream) {
-        let next = Upstream::made("users", &settings, plain(), Some(&self.upstream), self.now).unwrap();
+        let next = Upstream::made("users", &settings, plain(), None, Some(&self.upstream), self.now).unwrap();
         self.upstream = Arc::new(next);
     }
 
@@ -351,24 +351,62 @@ fn what_was_ejected_by_requests_from_before_a_reload_is_ejected_after_it() {
 fn discovery_keeps_what_is_known_of_those_that_it_finds_again() {
     let world = World::new(settings(&["9101", "9102", "9103"]));
     world.check(9102, false);
-    let found = |ports: &[&str]| {
-        let settings = settings(ports);
-        let endpoint = |endpoint| Endpoint::new("users", endpoint, &settings.timeouts, &plain()).unwrap();
-        settings.endpoints.iter().map(endpoint).collect::<Vec<_>>()
-    };
-    world.upstream.replace(found(&["9102", "9103", "9103", "9104"]), world.now);
+    let replace = |ports: &[&str]| world.upstream.replace(&settings(ports).endpoints, world.now);
+    replace(&["9102", "9103", "9103", "9104"]).unwrap();
     assert_eq!(world.ports(), [9103, 9104]);
-    world.upstream.replace(found(&["9101:1001"]), world.now);
-    assert_eq!(world.ports(), [9103, 9104], "a weight that can't be used");
-    world.upstream.replace(Vec::new(), world.now);
+    assert!(replace(&["9101:1001"]).unwrap_err().contains("1001 is too large"));
+    assert_eq!(world.ports(), [9103, 9104], "they stay as they are");
+    replace(&[]).unwrap();
     assert_eq!(world.pick().unwrap_err(), NoPick::NoEndpoint);
 }
 
 #[test]
 fn an_endpoint_that_stands_there_twice_is_refused() {
-    let problems = Upstream::new("users", &settings(&["9101", "9102", "9101:2"]), plain(), None).unwrap_err();
+    let problems = Upstream::new("users", &settings(&["9101", "9102", "9101:2"]), plain(), None, None).unwrap_err();
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].0 == Some(2) && problems[0].1.contains("stands here twice"), "{problems:?}");
+    assert!(problems[0].at == ["endpoints", "2"] && problems[0].message.contains("stands here twice"), "{problems:?}");
+}
+
+/// Checked as `json` says beside `tcp: true`.
+fn checked(json: &str, endpoints: &[&str]) -> config::Upstream {
+    let health = serde_json::from_str(&format!("{{\"tcp\": true, {json}}}")).unwrap();
+    config::Upstream { health: Some(health), ..settings(endpoints) }
+}
+
+#[test]
+fn the_file_says_how_many_checks_change_anything() {
+    let world = World::new(checked("\"unhealthy_after\": 2, \"healthy_after\": 3", &["9101", "9102"]));
+    let check = |passed: Result<(), String>| {
+        world.upstream.checked("127.0.0.1:9101", passed, world.now);
+        world.ports().len()
+    };
+    let fail = || Err("refused".to_owned());
+    assert_eq!([check(fail()), check(fail()), check(Ok(())), check(Ok(())), check(Ok(()))], [2, 1, 1, 1, 2]);
+}
+
+#[test]
+fn other_checks_begin_with_a_clean_sheet_and_the_same_do_not() {
+    let settings = |interval: &str| config::Upstream {
+        host: interval.parse().unwrap(),
+        ..checked(&format!("\"interval\": \"{interval}\""), &["9101", "9102"])
+    };
+    let mut world = World::new(settings("5s"));
+    world.check(9101, false);
+    world.reload(config::Upstream { slow_start: Span::Off, ..settings("5s") });
+    assert_eq!(world.ports(), [9102]);
+    world.reload(settings("6s"));
+    assert_eq!(world.ports(), [9101, 9102]);
+}
+
+#[test]
+fn what_the_checks_before_a_reload_find_while_it_is_made_is_not_lost() {
+    let mut world = World::new(checked("\"unhealthy_after\": 1", &["9101", "9102"]));
+    let before = world.upstream.clone();
+    world.reload(world.upstream.settings().clone());
+    before.checked("127.0.0.1:9101", Err("refused".to_owned()), world.now);
+    assert_eq!(world.ports(), [9101, 9102], "until the next check");
+    world.upstream.checked("127.0.0.1:9101", Err("refused".to_owned()), world.now);
+    assert_eq!(world.ports(), [9102]);
 }
 
 /// The latencies of 20,000 requests to four servers that do one thing at a time, of which one takes ten times as long.

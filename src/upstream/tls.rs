@@ -152,6 +152,15 @@ pub fn system_roots() -> Result<(), String> {
     certificates.into_iter().try_for_each(|certificate| store.add(certificate)).map_err(|error| cannot(&error))
 }
 
+/// A file that holds no CAs, and is there.
+const NO_CAS: &str = "/dev/null";
+
+/// What Pingora's connectors are to read as the system's CAs, `None` for these themselves. Broken ones would keep a
+/// connector from being made at all, also for upstreams that need none; those that do are refused before.
+pub fn ca_file() -> Option<String> {
+    system_roots().is_err().then(|| NO_CAS.to_owned())
+}
+
 fn identity(client: &ClientCert, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CertKey>, Remark> {
     const CERT: &[&str] = &["client_cert", "cert"];
     const KEY: &[&str] = &["client_cert", "key"];

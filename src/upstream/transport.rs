@@ -81,6 +81,14 @@ impl Transport {
         Ok(())
     }
 
+    /// Whether by TLS there is something to verify of an endpoint.
+    ///
+    /// # Errors
+    /// That there is nothing, as [`Transport::prepare`] has it.
+    pub(super) fn verifies(&self, endpoint: &EndpointAddress) -> Result<(), String> {
+        self.tls.as_ref().map_or(Ok(()), |secured| secured.name_of(endpoint).map(drop))
+    }
+
     /// Pingora's pool is keyed by address, verified name and this number. Its own key leaves out the CA, the protocol
     /// and all of a client certificate but its serial number, so connections that differ in these, or belong to
     /// another upstream, are kept apart here.

@@ -50,7 +50,7 @@ async fn an_endpoint_that_refuses_is_a_502_and_its_address_is_in_the_log_only() 
     assert_eq!(response.status, 502);
     assert!(!response.text().contains("127.0.0.1"), "{}", response.text());
     let line = &door.log(1).await[0];
-    assert_eq!((line["cause"].as_str(), line["tries"].as_u64()), (Some("upstream_refused"), Some(1)));
+    assert_eq!((line["cause"].as_str(), line["tries"].as_u64()), (Some("upstream_refused"), Some(2)));
     assert_eq!(line["endpoint"], port.address().to_string());
 }
 

@@ -111,12 +111,12 @@ async fn a_client_of_http_1_0_gets_no_interim_responses() {
     let door = door_to(api.address()).await;
     let answer = door.client().raw("GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
     let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.contains(" 200 ") && !answer.contains("103"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("link"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_client_that_resets_under_an_answer_of_the_doors_own_is_gone_and_no_bug() {
-    let body = "x".repeat(4 << 20);
+    let body = "x".repeat(15 << 20);
     let door = Gateway::start(&format!("routes: {{own: {{path: /own, respond: {{body: {body}}}}}}}")).await;
     let mut connection = door.client().connect().await;
     connection.send_head(door.get("/own")).await;

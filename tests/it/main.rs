@@ -4,7 +4,9 @@
 
 mod support;
 
+mod contract;
 mod deadlines;
+mod discovery;
 mod examples;
 mod explain_agrees;
 mod faults;
@@ -12,9 +14,13 @@ mod filters;
 mod framing;
 mod harness;
 mod head;
+mod health;
+mod mirrors;
 mod mutated;
+mod outage;
 mod readme_filter;
 mod reload;
+mod retries;
 mod routing;
 mod streaming;
 mod upstream_tls;

@@ -16,7 +16,7 @@ async fn door_to(endpoints: &[&Address], settings: &str) -> Gateway {
     let endpoints: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
     Gateway::start(&format!(
         "upstreams: {{api: {{endpoints: [{}], {settings}}}}}\n\
-         routes: {{all: {{path: \"/{{id}}/\", to: api, timeout: 300ms}}}}",
+         routes: {{all: {{path: \"/{{id}}/\", to: api, timeout: 300ms, retry: off}}}}",
         endpoints.join(", ")
     ))
     .await

@@ -384,7 +384,7 @@ fn bad_port(port: &str) -> String {
     format!("`{}` is no port that can be used; a port is a number from 1 to 65535", shortened(port, 20))
 }
 
-fn host_name(host: &str) -> Result<(), String> {
+pub(in crate::config) fn host_name(host: &str) -> Result<(), String> {
     let shown = shortened(host, 60);
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -21,8 +21,10 @@
 #![allow(dead_code, unused_imports, reason = "a tool box: no test uses all of it")]
 
 pub mod client;
+pub mod dns;
 pub mod gateway;
 pub mod http1;
+pub mod logged;
 mod peer;
 pub mod pki;
 pub mod script;
@@ -72,6 +74,16 @@ pub fn within_time<F: Future>(limit: Duration, what: impl fmt::Display, future: 
             Err(_) => panic!("{place}: waited {limit:?} for {what}"),
         }
     }
+}
+
+/// Waits until something holds that nobody tells of, and so is looked at time and again.
+#[track_caller]
+pub fn until(what: impl fmt::Display, mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    within(what, async move {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
 }
 
 /// Where somebody listens. Displayed as a configuration has it: `127.0.0.1:9101` or `unix:/tmp/x.sock`.

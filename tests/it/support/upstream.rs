@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -112,6 +113,21 @@ impl Upstream {
         Server::start(self, Listener::Tcp(socket.listen(1024).expect("a listener")), address, None)
     }
 
+    /// Listens where another one has listened that was dropped: a server that comes back.
+    #[track_caller]
+    pub fn start_at(self, address: &Address) -> impl Future<Output = Server> {
+        let Address::Tcp(at) = *address else { panic!("{address} is no TCP address") };
+        within(format!("a listener at {at}"), async move {
+            loop {
+                // Until the one before is gone.
+                if let Ok(listener) = tokio::net::TcpListener::bind(at).await {
+                    return Server::start(self, Listener::Tcp(listener), at.into(), None);
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+
     /// Listens on a Unix socket in a temporary folder.
     pub fn start_unix(self) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -135,6 +151,13 @@ impl Port {
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a loopback port");
         let address = socket.local_addr().expect("its address").into();
         Self { socket, address }
+    }
+
+    /// The port of this number at another loopback address; `None` if somebody has it.
+    pub fn at(address: SocketAddr) -> Option<Self> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(address).ok()?;
+        Some(Self { socket, address: address.into() })
     }
 
     /// What to connect to in vain.

@@ -36,7 +36,6 @@ pub fn all() -> Vec<Row> {
         http2(),
         deadlines(),
         clients(),
-        // Here stands `DNS gone`, once names are resolved while the door runs.
     ];
     groups.into_iter().flatten().collect()
 }
@@ -84,6 +83,21 @@ fn picks() -> Vec<Row> {
         row("all endpoints are ejected, `panic` is off", 503, "no_endpoint", "-", "", async move {
             let port = Port::refusing();
             second(&door(&port, refusing, "").await).await
+        }),
+        row("DNS has no answer, and never had one", 503, "no_endpoint", "-", "", async {
+            let dns = dns::Server::new(|_, _| dns::Reply::Silence).await;
+            let door = Gateway::start(&by_dns(&dns, "gone", 1)).await;
+            ask(&door).await
+        }),
+        row("DNS is gone, and had an answer: the last good one stays", 200, "-", "-", "", async {
+            let api = Upstream::new().on("*", reply(200)).start().await;
+            let Address::Tcp(address) = api.address() else { unreachable!("it listens on a port") };
+            let mut dns = dns::Server::new(dns::addresses(0, &["127.0.0.1"])).await;
+            let door = Gateway::start(&by_dns(&dns, "kept", address.port())).await;
+            // A door starts without an answer, too, if that takes long.
+            while door.get("/").send().await.status != 200 {}
+            dns.die().await;
+            ask(&door).await
         }),
         row("the breaker is open", 503, "breaker_open", "-", "it stays open", async {
             let port = Port::refusing();
@@ -239,6 +253,18 @@ fn heads() -> Vec<Row> {
             answer(raw_then_reset("HTTP/1.1 200 OK\r\nconte"))
         }),
         row("no head", 504, "upstream_head_timeout", "head", "(idle 300ms)", answer_to(silence(), patient, "")),
+        row(
+            "no head within `per_try`",
+            504,
+            "upstream_try_timeout",
+            "head",
+            "no whole head after",
+            answer_to(silence(), "", "retry: {attempts: 2, per_try: 500ms}"),
+        ),
+        row("a response that is left for another try", 200, "-", "-", "answered 503, at", async {
+            let api = Upstream::new().on("*", [reply(503), reply(200)]).start().await;
+            ask(&door(&api, "", "retry: {attempts: 2, on: [503]}").await).await
+        }),
         row("half a head, then silence", 504, "upstream_head_timeout", "head", "(idle 300ms)", {
             answer_to(raw("HTTP/1.1 200 OK\r\nconte").then_silence(), patient, "")
         }),
@@ -556,7 +582,7 @@ fn clients() -> Vec<Row> {
             let mut connection = door.client().connect().await;
             connection.send_head(door.request("PUT", "/").header("content-length", "100")).await;
             connection.write("short").await;
-            until(|| api.requests().first().is_some_and(|seen| seen.body_length == 5)).await;
+            until("a piece of the body", || api.requests().first().is_some_and(|seen| seen.body_length == 5)).await;
             drop(connection);
             last(&door, 1).await
         }),
@@ -706,7 +732,7 @@ async fn while_connecting() -> Value {
     let door = door(wire.address(), &format!("tls: {{ca: {}}}", path.display()), "").await;
     let mut connection = door.client().connect().await;
     connection.send_head(door.get("/")).await;
-    until(|| wire.connections() > 0).await;
+    until("a connection", || wire.connections() > 0).await;
     drop(connection);
     wire.restore();
     last(&door, 1).await
@@ -720,6 +746,12 @@ async fn beside_another(limits: &'static str) -> Value {
     held.send_head(door.get("/")).await;
     api.wait_for_requests(1).await;
     ask(&door).await
+}
+
+/// A file with an upstream that is found by DNS; its name is told in messages, so each has its own.
+fn by_dns(server: &dns::Server, name: &str, port: u16) -> String {
+    let discover = format!("dns: \"users.test:{port}\", resolver: \"{}\"", server.address);
+    format!("upstreams: {{{name}: {{discover: {{{discover}}}}}}}\nroutes: {{all: {{path: /, to: {name}}}}}")
 }
 
 /// A door to one endpoint, with more settings of its upstream and its route. Nothing is short that is not made so.
@@ -758,14 +790,4 @@ async fn second(door: &Gateway) -> Value {
 
 async fn last(door: &Gateway, count: usize) -> Value {
     door.log(count).await.pop().expect("a line")
-}
-
-/// Waits for what nobody tells of.
-async fn until(done: impl Fn() -> bool) {
-    within("what a row needs", async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
 }

@@ -1,0 +1,25 @@
+//! What a filter does with a body, piece by piece.
+
+use bytes::Bytes;
+
+use super::Reply;
+
+/// Sees a body as it streams by, for one exchange: made by a filter that asks for it
+/// ([`Request::with_body`](super::Request::with_body), [`Response::with_body`](super::Response::with_body)). Exchanges
+/// that nobody asks for pay nothing.
+pub trait BodyHook: Send + Sync {
+    /// The next piece; empty for an end that brings none. What comes back goes on in its place: nothing, if the hook
+    /// holds it back, more, if it had held some back.
+    ///
+    /// # Errors
+    /// The exchange ends. A reply is sent if the response has not begun; if it has, the client sees a broken connection.
+    fn piece(&mut self, piece: Bytes, end: bool) -> Result<Bytes, Box<Reply>>;
+
+    /// The request is tried again, and its body comes from its beginning once more.
+    fn restart(&mut self) {}
+
+    /// Whether what goes on may have another length than what came: the `Content-Length` then goes.
+    fn changes_length(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,172 @@
+//! Copies of requests for another upstream, whose answers nobody gets.
+//!
+//! A copy runs in a task of its own, on connections of its own. What streams by is offered to it, and it takes it or
+//! loses the request: nothing ever waits for a mirror (nginx's `mirror` module holds the client's connection until the
+//! mirror has answered; Envoy's shadowing does not, nor does this).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Uri;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::upstream::{Ask, Outcome, Upstream, ca_file};
+
+/// What sends copies, for the whole door.
+pub(super) struct Mirrors {
+    connector: Connector,
+    room: Arc<Semaphore>,
+}
+
+/// A copy that is under way. Dropped before its [`end`](Duplicate::end), it is cut short.
+pub struct Duplicate {
+    /// Bytes of body that it has.
+    has: u64,
+    pieces: mpsc::Sender<Piece>,
+}
+
+enum Piece {
+    Body(Bytes),
+    End,
+}
+
+/// So many copies may be under way: a mirror that hangs must not fill the memory.
+const MOST: usize = 1024;
+
+/// Pieces of a body (64 KiB at most) that a mirror may lag behind.
+const LAG: usize = 16;
+
+/// Kept connections to mirrors, over all of them.
+const POOL_SIZE: usize = 512;
+
+/// How long a copy may take where its route has no `timeout`.
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Mirrors {
+    pub(super) fn new() -> Self {
+        let options = ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(POOL_SIZE) };
+        Self { connector: Connector::new(Some(options)), room: Arc::new(Semaphore::new(MOST)) }
+    }
+
+    /// Begins a copy of a request; `None` if too many are under way.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        upstream: Arc<Upstream>,
+        mut head: RequestHeader,
+        has_body: bool,
+        timeout: Option<Duration>,
+    ) -> Option<Duplicate> {
+        if has_body && !head.headers.contains_key(CONTENT_LENGTH) {
+            head.insert_header(TRANSFER_ENCODING, "chunked").ok()?;
+        }
+        let Ok(room) = self.room.clone().try_acquire_owned() else {
+            log::debug!("mirror `{}`: {MOST} copies are under way, one more is left out", upstream.name());
+            return None;
+        };
+        let (pieces, taken) = mpsc::channel(LAG);
+        let mirrors = self.clone();
+        tokio::spawn(async move {
+            let sent = tokio::time::timeout(timeout.unwrap_or(LONGEST), mirrors.send(&upstream, head, taken)).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => log::debug!("mirror `{}`: {e}", upstream.name()),
+                Err(_) => log::debug!("mirror `{}`: the time for a copy is over", upstream.name()),
+            }
+            drop(room);
+        });
+        Some(Duplicate { has: 0, pieces })
+    }
+
+    async fn send(
+        &self,
+        upstream: &Arc<Upstream>,
+        head: RequestHeader,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> Result<(), String> {
+        let picked = upstream.pick(&Ask::at(Instant::now()));
+        let mut picked = picked.map_err(|why| format!("no endpoint: {why:?}"))?;
+        let peer = picked.endpoint().peers().first().ok_or("it has no address")?.clone();
+        let outcome = self.exchange(&peer, head, &mut pieces).await;
+        picked.report(if outcome.is_ok() { Outcome::Succeeded } else { Outcome::Failed }, Instant::now());
+        let session = outcome?;
+        self.connector.release_http_session(session, &peer, peer.idle_timeout()).await;
+        Ok(())
+    }
+}
+
+impl Mirrors {
+    /// One exchange with a mirror; what comes back can be used for the next.
+    async fn exchange(
+        &self,
+        peer: &HttpPeer,
+        mut head: RequestHeader,
+        pieces: &mut mpsc::Receiver<Piece>,
+    ) -> Result<HttpSession, String> {
+        let said = |e: Box<pingora::Error>| e.to_string();
+        let (mut session, _) = self.connector.get_http_session(peer).await.map_err(said)?;
+        session.set_read_timeout(peer.options.read_timeout);
+        session.set_write_timeout(peer.options.write_timeout);
+        if session.as_http2().is_some() {
+            for_http2(&mut head)?;
+        }
+        session.write_request_header(Box::new(head)).await.map_err(said)?;
+        loop {
+            match pieces.recv().await {
+                Some(Piece::Body(bytes)) => session.write_request_body(bytes, false).await.map_err(said)?,
+                Some(Piece::End) => break,
+                None => return Err("the request was cut short".to_owned()),
+            }
+        }
+        session.finish_request_body().await.map_err(said)?;
+        for _ in 0..MOST_HEADS {
+            session.read_response_header().await.map_err(said)?;
+            let is_final = session.response_header().is_some_and(|head| !head.status.is_informational());
+            if is_final {
+                while session.read_response_body().await.map_err(said)?.is_some() {}
+                return Ok(session);
+            }
+        }
+        Err(format!("{MOST_HEADS} interim responses and no final one"))
+    }
+}
+
+/// Heads of a response that are read: interim ones and the final one.
+const MOST_HEADS: usize = 16;
+
+/// HTTP/2 has the host in the target, and no headers that concern the connection (RFC 9113, 8.2.2 and 8.3.1).
+fn for_http2(head: &mut RequestHeader) -> Result<(), String> {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost").to_owned();
+    let path = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let uri = Uri::builder().scheme("https").authority(host).path_and_query(path.to_owned()).build();
+    head.set_uri(uri.map_err(|e| e.to_string())?);
+    for name in [HOST, CONNECTION, TRANSFER_ENCODING] {
+        head.remove_header(&name);
+    }
+    head.set_version(http::Version::HTTP_2);
+    Ok(())
+}
+
+impl Duplicate {
+    /// Offers a piece of the body that ends at this many bytes; whether the mirror keeps up. What it has of an earlier
+    /// try is not offered again.
+    pub(super) fn body(&mut self, piece: &Bytes, end: u64) -> bool {
+        let new = usize::try_from(end.saturating_sub(self.has)).unwrap_or(usize::MAX).min(piece.len());
+        if new == 0 {
+            return true;
+        }
+        self.has = end;
+        self.pieces.try_send(Piece::Body(piece.slice(piece.len() - new..))).is_ok()
+    }
+
+    /// The request is whole. A mirror that lags behind loses it.
+    pub(super) fn end(self) {
+        self.pieces.try_send(Piece::End).ok();
+    }
+}

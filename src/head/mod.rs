@@ -2,6 +2,7 @@
 //! name. Everything that decides (routes, filters, `explain`) reads this and nothing else, so that all of it agrees
 //! on what was asked for.
 
+mod cookie;
 pub mod hop;
 pub mod host;
 pub mod path;
@@ -9,6 +10,7 @@ pub mod strict;
 
 use http::{HeaderMap, HeaderName, Method};
 
+pub use cookie::cookie;
 pub use path::Path;
 
 /// Look-up of headers by name, over whatever the driver parsed them into.

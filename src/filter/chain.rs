@@ -27,6 +27,8 @@ pub struct Link {
     pub on_error: OnError,
     /// Where it runs among the others.
     pub order: Order,
+    /// What runs at another stage besides.
+    pub also: Option<(Stage, Arc<dyn Filter>)>,
 }
 
 /// Where a filter runs among the others: by its stage, and within that in the order of the registration.
@@ -76,7 +78,8 @@ pub struct Verdict {
 
 impl Chain {
     /// A chain of these filters, in the order of their stages.
-    pub fn new(mut links: Vec<Link>) -> Self {
+    pub fn new(links: Vec<Link>) -> Self {
+        let mut links: Vec<Link> = links.into_iter().flat_map(Link::parts).collect();
         links.sort_by_key(|link| link.order);
         Self { links }
     }
@@ -153,6 +156,13 @@ impl Chain {
 }
 
 impl Link {
+    /// Itself, and what runs at another stage as a link of its own.
+    fn parts(mut self) -> impl Iterator<Item = Self> {
+        let also =
+            self.also.take().map(|(stage, filter)| Self { filter, order: (stage, self.order.1), ..self.clone() });
+        std::iter::once(self).chain(also)
+    }
+
     fn verdict(&self, result: &Result<Flow>) -> Verdict {
         let (verdict, note) = match result {
             Ok(Flow::Continue) => ("continue".to_owned(), None),

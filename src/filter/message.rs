@@ -54,6 +54,19 @@ pub struct Request<'a> {
     pub(crate) notes: Option<&'a mut Vec<String>>,
 }
 
+impl<'a> Request<'a> {
+    /// A request by itself, as a driver makes it: for tests and benches of filters.
+    pub fn new(
+        head: Head<'a>,
+        subject: Subject<'a>,
+        param: &'a (dyn Fn(&str) -> Option<String> + Sync),
+        edits: &'a mut Edits,
+        bodies: &'a mut Vec<Box<dyn BodyHook>>,
+    ) -> Self {
+        Self { head, subject, param, edits, bodies, rehearsal: false, notes: None }
+    }
+}
+
 impl Request<'_> {
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
@@ -87,6 +100,20 @@ pub struct Response<'a> {
     pub method: &'a Method,
     /// What filters do with its body.
     pub(crate) bodies: &'a mut Vec<Box<dyn BodyHook>>,
+}
+
+impl<'a> Response<'a> {
+    /// A response by itself, as a driver makes it: for tests and benches of filters.
+    pub fn new(
+        status: StatusCode,
+        headers: &'a dyn Headers,
+        subject: Subject<'a>,
+        edits: &'a mut Edits,
+        method: &'a Method,
+        bodies: &'a mut Vec<Box<dyn BodyHook>>,
+    ) -> Self {
+        Self { status, headers, subject, edits, method, bodies }
+    }
 }
 
 impl Response<'_> {

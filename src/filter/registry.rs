@@ -39,6 +39,12 @@ pub trait Configure: Filter + Sized {
         Self::STAGE
     }
 
+    /// What of it runs at another stage besides, if its settings ask for that; beginning work and being ready is for
+    /// the filter itself.
+    fn also(&self) -> Option<(Stage, Arc<dyn Filter>)> {
+        None
+    }
+
     /// The filter that a route has whose file does not mention this kind, if there is one; `off` removes it.
     fn implied() -> Option<Self> {
         None
@@ -152,7 +158,14 @@ struct Kind {
     schema: fn() -> Schema,
 }
 
-type Make = fn(&Node, &Source, &[&str], &Env<'_>) -> std::result::Result<(Arc<dyn Filter>, Stage), Vec<Problem>>;
+type Make = fn(&Node, &Source, &[&str], &Env<'_>) -> std::result::Result<Made, Vec<Problem>>;
+
+/// A filter that was made, where it runs, and what runs at another stage besides.
+struct Made {
+    filter: Arc<dyn Filter>,
+    stage: Stage,
+    also: Option<(Stage, Arc<dyn Filter>)>,
+}
 
 impl Registry {
     /// With one more kind.
@@ -198,7 +211,7 @@ impl Registry {
     pub fn implied(&self) -> impl Iterator<Item = Link> + '_ {
         self.kinds.iter().enumerate().filter_map(|(index, kind)| {
             let filter = (kind.implied)()?;
-            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order: (kind.stage, index) })
+            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order: (kind.stage, index), also: None })
         })
     }
 
@@ -241,8 +254,8 @@ impl Registry {
         let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
         let place = Place { states, owner: &owner_of(path), kind: known.name };
         match (known.make)(node, source, path, &Env { owner, place, wildcards }) {
-            Ok((filter, stage)) if problems.is_empty() => {
-                Ok(Link { kind: known.name, filter, on_error, order: (stage, index) })
+            Ok(Made { filter, stage, also }) if problems.is_empty() => {
+                Ok(Link { kind: known.name, filter, on_error, order: (stage, index), also })
             }
             Ok(_) => Err(problems),
             Err(more) => {
@@ -284,15 +297,15 @@ fn make<F: Configure>(
     source: &Source,
     path: &[&str],
     env: &Env<'_>,
-) -> std::result::Result<(Arc<dyn Filter>, Stage), Vec<Problem>> {
+) -> std::result::Result<Made, Vec<Problem>> {
     let mut problems = Vec::new();
     let Some(config) = decode::<F::Config>(node, path, &[ON_ERROR], &mut problems) else {
         return Err(problems);
     };
     match F::configure(config, env) {
         Ok(filter) if problems.is_empty() => {
-            let stage = filter.stage();
-            Ok((Arc::new(filter), stage))
+            let (stage, also) = (filter.stage(), filter.also());
+            Ok(Made { filter: Arc::new(filter), stage, also })
         }
         Ok(_) => Err(problems),
         Err(Problems(more)) => {

@@ -20,6 +20,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
 use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
+pub(super) use balance::is_cookie_name;
 pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
 pub use discover::{Asking, Discover};

@@ -42,8 +42,10 @@ macro_rules! text_type {
 mod address;
 mod count;
 mod header;
+mod limit_key;
 mod path;
 mod percent;
+mod rate;
 mod request;
 mod secret;
 mod status;
@@ -58,9 +60,11 @@ pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPe
 pub use count::Count;
 pub use header::by_header;
 pub(super) use header::{HeaderText, conditions};
+pub use limit_key::{LimitKey, Prefixes};
 pub use path::FilePath;
 pub use percent::{Percent, Share};
 pub use request::{RequestHeaderName, RequestHost, RequestPath};
+pub use rate::Rate;
 pub use secret::{Resolved, SecretText};
 pub use status::StatusRange;
 pub use switch::Switch;

@@ -122,7 +122,7 @@ impl TryFrom<KeyMap> for HashKey {
 }
 
 /// A token (RFC 6265, 4.1.1).
-fn is_cookie_name(name: &str) -> bool {
+pub(in super::super) fn is_cookie_name(name: &str) -> bool {
     let odd = |c: char| !c.is_ascii_graphic() || "()<>@,;:\\\"/[]?={}".contains(c);
     !name.is_empty() && !name.contains(odd)
 }

@@ -28,13 +28,14 @@ bench: setup
 soak: setup
 	ONEDOOR_SOAK=1 $(CARGO) test --release --test it explain_says
 
-# cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use.
+# cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use; tests
+# of shared rate limits start a redis-server of their own.
 setup:
-	@for tool in cmake cc curl; do \
+	@for tool in cmake cc curl redis-server; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing what is missing:$$missing"; \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl >/dev/null; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl redis-server >/dev/null; \
 	fi

@@ -2,6 +2,7 @@
 
 mod headers;
 mod ip;
+mod rate_limit;
 mod request_id;
 
 use crate::filter::Registry;
@@ -10,5 +11,9 @@ use crate::filter::Registry;
 /// `onedoor::run(onedoor::builtins().with::<Mine>())`.
 #[must_use]
 pub fn builtins() -> Registry {
-    Registry::default().with::<request_id::RequestId>().with::<ip::Ip>().with::<headers::Headers>()
+    Registry::default()
+        .with::<request_id::RequestId>()
+        .with::<ip::Ip>()
+        .with::<rate_limit::RateLimit>()
+        .with::<headers::Headers>()
 }

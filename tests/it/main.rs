@@ -18,6 +18,7 @@ mod health;
 mod mirrors;
 mod mutated;
 mod outage;
+mod rate_limit;
 mod readme_filter;
 mod reload;
 mod retries;

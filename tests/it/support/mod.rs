@@ -27,6 +27,7 @@ pub mod http1;
 pub mod logged;
 mod peer;
 pub mod pki;
+pub mod redis;
 pub mod script;
 pub mod tls;
 pub mod upstream;

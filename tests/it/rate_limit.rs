@@ -121,6 +121,23 @@ async fn a_list_is_shared_by_one_question_and_a_refused_request_spends_nothing()
     assert!(keys.iter().all(|key| !key.ends_with(":a")), "a key may be a credential: {keys:?}");
 }
 
+#[tokio::test]
+async fn a_shared_limit_admits_its_whole_burst_and_keeps_what_was_spent_at_another_rate() {
+    let redis = Redis::start().await;
+    let limit =
+        |rate: &str| format!("{{per: route, rate: {rate}, burst: 20, shared: \"{}\", timeout: 5s}}", redis.url());
+    let mut one = door(&limit("7/h")).await;
+    let statuses = join_all((0..15).map(async |_| one.get("/").send().await.status)).await;
+    assert!(statuses.iter().all(|&status| status == 200));
+    one.reload(&file(&format!("rate_limit: {}", limit("70/h")))).await.unwrap();
+    let other = door(&limit("70/h")).await;
+    let mut seen = Vec::new();
+    for door in [&one, &other, &one, &other, &one, &other] {
+        seen.push(door.get("/").send().await.status);
+    }
+    assert_eq!(seen, [200, 200, 200, 200, 200, 429]);
+}
+
 /// Requests through each of these doors, one after the other, until it is dropped.
 struct Load {
     stop: Arc<AtomicBool>,

@@ -127,6 +127,12 @@ impl Problems {
         self.0.push((path.iter().map(|&key| key.to_owned()).collect(), message.into()));
     }
 
+    /// What is wrong with a part of the settings, which stands at `path` below the filter's own key.
+    pub fn add_below(&mut self, path: &[&str], part: Problems) {
+        let below = |rest: Vec<String>| path.iter().map(|&key| key.to_owned()).chain(rest).collect();
+        self.0.extend(part.0.into_iter().map(|(rest, message)| (below(rest), message)));
+    }
+
     /// `value` if nothing is wrong, else what is.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The filters that come with the door: a file each, and this list. Nothing else names them.
 
+mod auth;
 mod headers;
 mod ip;
 mod rate_limit;
@@ -15,5 +16,6 @@ pub fn builtins() -> Registry {
         .with::<request_id::RequestId>()
         .with::<ip::Ip>()
         .with::<rate_limit::RateLimit>()
+        .with::<auth::Auth>()
         .with::<headers::Headers>()
 }

@@ -52,6 +52,7 @@ mod status;
 mod switch;
 mod time;
 mod tls_name;
+mod url;
 mod weight;
 mod word;
 
@@ -70,6 +71,7 @@ pub use status::StatusRange;
 pub use switch::Switch;
 pub use time::{Limit, Period};
 pub use tls_name::TlsName;
+pub use url::ServiceUrl;
 pub use weight::Weight;
 pub use word::{AccessFormat, AccessTarget, LogLevel, Protocol, Threads};
 

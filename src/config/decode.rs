@@ -83,7 +83,7 @@ pub(super) fn decode_partly<T: DeserializeOwned>(
 
 /// Asks for a value in whatever shape it has: a scalar comes as text (`visit_str`) however it is spelt, a list as
 /// `visit_seq`, a map as `visit_map`. Other deserializers than this module's choose by themselves.
-pub(super) fn by_shape<'de, D, V>(deserializer: D, visitor: V) -> Result<V::Value, D::Error>
+pub(crate) fn by_shape<'de, D, V>(deserializer: D, visitor: V) -> Result<V::Value, D::Error>
 where
     D: Deserializer<'de>,
     V: Visitor<'de>,

@@ -35,6 +35,7 @@ mod document;
 mod file;
 mod schema;
 
+pub(crate) use decode::by_shape;
 pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;

@@ -27,6 +27,9 @@ pub trait Configure: Filter + Sized {
     /// it: for what every answer of the door should carry.
     const UNROUTED: bool = false;
 
+    /// The kind that must be in the chain for this one to be of any use: a route that has not gets a warning.
+    const AFTER: Option<&'static str> = None;
+
     /// Makes the filter, once for each place in the file that names it: everything that can be prepared or refused
     /// before the first request is prepared or refused here.
     ///
@@ -161,6 +164,7 @@ struct Kind {
     make: Make,
     implied: fn() -> Option<Arc<dyn Filter>>,
     is_unrouted: bool,
+    after: Option<&'static str>,
     schema: fn() -> Schema,
 }
 
@@ -192,6 +196,7 @@ impl Registry {
             make: make::<F>,
             implied: || F::implied().map(|filter| Arc::new(filter) as Arc<dyn Filter>),
             is_unrouted: F::UNROUTED,
+            after: F::AFTER,
             schema: || {
                 schemars::generate::SchemaSettings::draft2020_12()
                     .with(|settings| settings.inline_subschemas = true)
@@ -224,6 +229,11 @@ impl Registry {
     /// Whether answers that no route made pass through this kind.
     pub fn is_unrouted(&self, kind: &str) -> bool {
         self.kinds.iter().any(|known| known.name == kind && known.is_unrouted)
+    }
+
+    /// The kind without which this one is of no use.
+    pub fn after(&self, kind: &str) -> Option<&'static str> {
+        self.kinds.iter().find(|known| known.name == kind)?.after
     }
 
     /// The JSON Schema of each kind's settings.

@@ -5,6 +5,7 @@ mod headers;
 mod ip;
 mod rate_limit;
 mod request_id;
+mod require;
 
 use crate::filter::Registry;
 
@@ -17,5 +18,6 @@ pub fn builtins() -> Registry {
         .with::<ip::Ip>()
         .with::<rate_limit::RateLimit>()
         .with::<auth::Auth>()
+        .with::<require::Require>()
         .with::<headers::Headers>()
 }

@@ -113,9 +113,9 @@ pub(super) fn wildcards(route: &config::Route) -> BTreeSet<String> {
     known
 }
 
-/// Whether settings name a secret: what they stand for may have changed though they have not.
+/// Whether settings name a secret or another file: what they stand for may have changed though they have not.
 fn reads_outside(settings: &Node) -> bool {
-    let keys = ["file", "env", "credential"];
+    let keys = ["file", "env", "credential", "pem", "ca"];
     keys.iter().any(|key| settings.get(key).is_some())
         || settings.entries().any(|(_, value)| reads_outside(value))
         || settings.items().iter().any(reads_outside)
@@ -174,7 +174,18 @@ impl<'a> Filters<'a> {
                 links.insert(link.kind, link);
             }
         }
+        self.warn_of_missing(name, &links, problems);
         Chain::new(links.into_values().collect())
+    }
+
+    /// A filter that needs another one before it, and does not have it, is hardly meant so.
+    fn warn_of_missing(&self, name: &Name, links: &BTreeMap<&'static str, Link>, problems: &mut Vec<Problem>) {
+        for kind in links.keys() {
+            if let Some(before) = self.registry.after(kind).filter(|before| !links.contains_key(before)) {
+                let message = format!("this route has `{kind}` but no `{before}`, without which it is of no use");
+                problems.push(self.config.source.warning(&["routes", name.as_ref()], message));
+            }
+        }
     }
 
     /// What answers that no route made pass through.

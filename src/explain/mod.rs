@@ -160,7 +160,7 @@ async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoin
     let mut trace = Vec::new();
     let decision = match proxy::route(&mut exchange, &incoming) {
         Ok(()) => proxy::run(&mut exchange, &incoming, Some(&mut trace)).await,
-        Err(decision) => *decision,
+        Err(decision) => proxy::unrouted(&mut exchange, &incoming, *decision).await,
     };
     let near = near(snapshot, &exchange, &incoming);
     let mut explanation = understood(question, &exchange, trace, near);

@@ -29,6 +29,8 @@ pub struct Link {
     pub order: Order,
     /// What runs at another stage besides.
     pub also: Option<(Stage, Arc<dyn Filter>)>,
+    /// Whether every answer passes through it, also one made by a filter before it.
+    pub is_unrouted: bool,
 }
 
 /// Where a filter runs among the others: by its stage, and within that in the order of the registration.
@@ -130,14 +132,15 @@ impl Chain {
         Outcome::Continue
     }
 
-    /// Runs the filters that were entered on the response, the last first.
+    /// Runs the filters that were entered on the response, the last first, and those that every answer passes through.
     ///
     /// # Errors
     /// The first filter that fails and may not (see [`OnError`]). The others have run all the same, so an error page
     /// made in place of the response carries what they add.
     pub async fn response(&self, response: &mut Response<'_>, entered: usize) -> std::result::Result<(), Failure> {
         let mut failed = None;
-        for link in self.links.iter().take(entered).rev() {
+        let links = self.links.iter().enumerate().rev();
+        for (_, link) in links.filter(|(index, link)| *index < entered || link.is_unrouted) {
             let before = response.edits.mark();
             match guarded(link.filter.response(response)).await {
                 Ok(()) => {}

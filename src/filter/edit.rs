@@ -119,6 +119,22 @@ impl Edits {
         })
     }
 
+    /// Every value of a header after the changes so far, if these headers were sent.
+    pub fn all<'a>(&'a self, name: &HeaderName, sent: &'a dyn Headers, visit: &mut dyn FnMut(&'a [u8])) {
+        let of_it = |edit: &Edit| matches!(edit, Edit::Set(n, _) | Edit::Remove(n) if n == name);
+        let from = self.list.iter().rposition(of_it);
+        if from.is_none() && self.lets_through(name) {
+            sent.all(name, visit);
+        }
+        for edit in &self.list[from.unwrap_or(0)..] {
+            if let Edit::Set(n, value) | Edit::Add(n, value) = edit
+                && n == name
+            {
+                visit(value.as_bytes());
+            }
+        }
+    }
+
     fn lets_through(&self, name: &HeaderName) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(name) || is_framing(name))
     }
@@ -258,6 +274,24 @@ mod tests {
         assert_eq!(edits.first(&COOKIE, Some(b"a=1")), None);
         edits.allow_only(Arc::from([COOKIE]));
         assert_eq!(edits.first(&ACCEPT, Some(b"*/*")), None);
+    }
+
+    #[test]
+    fn all_values_are_those_that_the_other_side_will_see() {
+        fn all(edits: &Edits) -> Vec<String> {
+            let (mut values, sent) = (Vec::new(), headers());
+            edits.all(&COOKIE, &sent, &mut |value| values.push(String::from_utf8_lossy(value).into_owned()));
+            values
+        }
+        let mut edits = Edits::default();
+        assert_eq!(all(&edits), ["a=1", "b=2"]);
+        edits.add(COOKIE, HeaderValue::from_static("c=3")).unwrap();
+        assert_eq!(all(&edits), ["a=1", "b=2", "c=3"]);
+        edits.set(COOKIE, HeaderValue::from_static("d=4")).unwrap();
+        edits.add(COOKIE, HeaderValue::from_static("e=5")).unwrap();
+        assert_eq!(all(&edits), ["d=4", "e=5"]);
+        edits.remove(COOKIE).unwrap();
+        assert!(all(&edits).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::{Extensions, HeaderName, Method, StatusCode};
+use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::BodyHook;
 use super::edit::Edits;
@@ -20,6 +20,8 @@ pub struct Client {
     pub peer: Option<SocketAddr>,
     /// Whether that other end is one of the listener's `trusted_proxies`.
     pub trusted: bool,
+    /// Whether the client came by TLS, as far as is known: what a trusted proxy says of it.
+    pub https: bool,
 }
 
 /// What request and response of one exchange have in common.
@@ -98,6 +100,8 @@ pub struct Response<'a> {
     pub edits: &'a mut Edits,
     /// What the request asked.
     pub method: &'a Method,
+    /// The origin of the page that the request came from, if its client said one; also where no route takes it.
+    pub origin: Option<&'a HeaderValue>,
     /// What filters do with its body.
     pub(crate) bodies: &'a mut Vec<Box<dyn BodyHook>>,
 }
@@ -112,7 +116,7 @@ impl<'a> Response<'a> {
         method: &'a Method,
         bodies: &'a mut Vec<Box<dyn BodyHook>>,
     ) -> Self {
-        Self { status, headers, subject, edits, method, bodies }
+        Self { status, headers, subject, edits, method, origin: None, bodies }
     }
 }
 
@@ -126,5 +130,19 @@ impl Response<'_> {
     /// The first value of a header, as the filters before this one have left it.
     pub fn header(&self, name: &HeaderName) -> Option<&[u8]> {
         self.edits.first(name, self.headers.get(name))
+    }
+
+    /// All values of a list such as `Vary`, as the filters before this one have left it, joined by commas; `None` where
+    /// there is none.
+    pub fn list(&self, name: &HeaderName) -> Option<Vec<u8>> {
+        self.header(name)?;
+        let mut list = Vec::new();
+        self.edits.all(name, self.headers, &mut |value| {
+            if !list.is_empty() {
+                list.extend_from_slice(b", ");
+            }
+            list.extend_from_slice(value);
+        });
+        Some(list)
     }
 }

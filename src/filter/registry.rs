@@ -1,5 +1,6 @@
 //! The kinds of filter that a file may name, and how each is made from its part of the file.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,8 +24,9 @@ pub trait Configure: Filter + Sized {
     /// descriptions in the file's JSON Schema.
     type Config: DeserializeOwned + JsonSchema;
 
-    /// Whether answers to requests that no route takes, and to malformed ones, pass through it where `defaults` names
-    /// it: for what every answer of the door should carry.
+    /// Whether every answer of the door should carry what it adds. Then answers to requests that no route takes, and to
+    /// malformed ones, pass through it where `defaults` names it; and so do answers of filters that run before it, which
+    /// its `request` has not seen.
     const UNROUTED: bool = false;
 
     /// The kind that must be in the chain for this one to be of any use: a route that has not gets a warning.
@@ -76,6 +78,8 @@ pub enum Stage {
     Limits,
     /// Everything that users add.
     Custom,
+    /// Adds what protects pages in browsers, unless `headers` says otherwise.
+    Protection,
     /// Changes headers, when all who may refuse have been asked.
     Headers,
     /// Changes bodies last.
@@ -90,6 +94,7 @@ pub struct Env<'a> {
     pub owner: &'a str,
     place: Place<'a>,
     wildcards: Option<&'a BTreeSet<String>>,
+    warnings: RefCell<Problems>,
 }
 
 /// Where a filter's state is kept.
@@ -112,6 +117,11 @@ impl Env<'_> {
     /// it. For a filter of `defaults` that can't be known, and the answer is yes.
     pub fn has_wildcard(&self, name: &str) -> bool {
         self.wildcards.is_none_or(|wildcards| wildcards.contains(name))
+    }
+
+    /// Something odd about the settings that the file is not refused for, at `path` below the filter's own key.
+    pub fn warn(&self, path: &[&str], message: impl Into<String>) {
+        self.warnings.borrow_mut().add(path, message);
     }
 
     /// The wildcards that all paths of the route have; none for a filter of `defaults`.
@@ -222,7 +232,8 @@ impl Registry {
     pub fn implied(&self) -> impl Iterator<Item = Link> + '_ {
         self.kinds.iter().enumerate().filter_map(|(index, kind)| {
             let filter = (kind.implied)()?;
-            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order: (kind.stage, index), also: None })
+            let (order, is_unrouted) = ((kind.stage, index), kind.is_unrouted);
+            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order, also: None, is_unrouted })
         })
     }
 
@@ -249,10 +260,7 @@ impl Registry {
     }
 
     /// Makes a filter from its settings at `node`, which stands at `path` in the file, on a route whose paths all have
-    /// these wildcards.
-    ///
-    /// # Errors
-    /// Every problem with the settings, each with its place.
+    /// these wildcards, and tells what is wrong or odd about them, each with its place.
     pub(crate) fn make(
         &self,
         kind: &str,
@@ -261,25 +269,34 @@ impl Registry {
         path: &[&str],
         wildcards: Option<&BTreeSet<String>>,
         states: &States,
-    ) -> std::result::Result<Link, Vec<Problem>> {
+    ) -> (Option<Link>, Vec<Problem>) {
         let Some((index, known)) = self.kinds.iter().enumerate().find(|(_, known)| known.name == kind) else {
-            return Err(vec![source.problem_with_key(path, self.unknown(kind))]);
+            return (None, vec![source.problem_with_key(path, self.unknown(kind))]);
         };
         let mut problems = Vec::new();
         let on_error = on_error(node, source, path, &mut problems);
         let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
         let place = Place { states, owner: &owner_of(path), kind: known.name };
-        match (known.make)(node, source, path, &Env { owner, place, wildcards }) {
-            Ok(Made { filter, stage, also }) if problems.is_empty() => {
-                Ok(Link { kind: known.name, filter, on_error, order: (stage, index), also })
+        let env = Env { owner, place, wildcards, warnings: RefCell::default() };
+        let made = (known.make)(node, source, path, &env);
+        let warnings = env.warnings.into_inner().0.into_iter();
+        problems.extend(warnings.map(|(below, message)| source.warning(&joined(path, &below), message)));
+        let link = match (made, on_error) {
+            (Ok(Made { filter, stage, also }), Some(on_error)) => {
+                let (order, is_unrouted) = ((stage, index), known.is_unrouted);
+                Some(Link { kind: known.name, filter, on_error, order, also, is_unrouted })
             }
-            Ok(_) => Err(problems),
-            Err(more) => {
-                problems.extend(more);
-                Err(problems)
+            (made, _) => {
+                problems.extend(made.err().unwrap_or_default());
+                None
             }
-        }
+        };
+        (link, problems)
     }
+}
+
+fn joined<'a>(path: &[&'a str], below: &'a [String]) -> Vec<&'a str> {
+    path.iter().copied().chain(below.iter().map(String::as_str)).collect()
 }
 
 /// Whose filter stands at this place of the file: `routes.users`, or `defaults`, which no route is called.
@@ -293,17 +310,17 @@ pub(crate) fn owner_of(path: &[&str]) -> String {
 /// The key that every filter has besides its own.
 const ON_ERROR: &str = "on_error";
 
-fn on_error(node: &Node, source: &Source, path: &[&str], problems: &mut Vec<Problem>) -> OnError {
+fn on_error(node: &Node, source: &Source, path: &[&str], problems: &mut Vec<Problem>) -> Option<OnError> {
     match node.get(ON_ERROR).map(Node::as_text) {
-        None | Some(Some("closed")) => OnError::Closed,
-        Some(Some("open")) => OnError::Open,
+        None | Some(Some("closed")) => Some(OnError::Closed),
+        Some(Some("open")) => Some(OnError::Open),
         Some(_) => {
             let path: Vec<&str> = path.iter().copied().chain([ON_ERROR]).collect();
             problems.push(source.problem(
                 &path,
                 "expected `closed` (a filter that fails refuses the request) or `open` (the request goes on without it)",
             ));
-            OnError::Closed
+            None
         }
     }
 }
@@ -325,10 +342,7 @@ fn make<F: Configure>(
         }
         Ok(_) => Err(problems),
         Err(Problems(more)) => {
-            problems.extend(more.into_iter().map(|(below, message)| {
-                let path: Vec<&str> = path.iter().copied().chain(below.iter().map(String::as_str)).collect();
-                source.problem(&path, message)
-            }));
+            problems.extend(more.into_iter().map(|(below, message)| source.problem(&joined(path, &below), message)));
             Err(problems)
         }
     }

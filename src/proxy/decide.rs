@@ -9,7 +9,7 @@ use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
 use super::{forwarded, headers, key};
 use crate::config::Percent;
-use crate::filter::{Outcome, Reply, Request, Subject, Verdict};
+use crate::filter::{Chain, Outcome, Reply, Request, Subject, Verdict};
 use crate::head::strict::{self, HeadProblem};
 use crate::head::{Head, Headers, Path};
 use crate::route::{Lookup, Match};
@@ -73,12 +73,45 @@ pub async fn run(exchange: &mut Exchange, incoming: &Incoming<'_>, trace: Option
     let rehearsal = trace.is_some();
     match filter(exchange, &taken, incoming, trace).await {
         Outcome::Continue => act(exchange, &taken, incoming, rehearsal),
-        Outcome::Reply(kind, reply) => {
-            let cause = reply.cause.unwrap_or("filter_reply");
-            let story = reply.reason.clone().unwrap_or_else(|| format!("filter `{kind}` answered"));
-            exchange.answered.refused = Some((cause, story));
-            Decision::Reply(reply)
-        }
+        Outcome::Reply(kind, reply) => answered(exchange, kind, reply),
+        Outcome::Failed(failure) => Decision::Refuse(Fault::Filter(failure)),
+    }
+}
+
+fn answered(exchange: &mut Exchange, kind: &str, reply: Reply) -> Decision {
+    let cause = reply.cause.unwrap_or("filter_reply");
+    let story = reply.reason.clone().unwrap_or_else(|| format!("filter `{kind}` answered"));
+    exchange.answered.refused = Some((cause, story));
+    Decision::Reply(reply)
+}
+
+/// What becomes of a request that no route takes, once that is known. A preflight that asks about such a request is
+/// answered by the `cors` of `defaults`: the page then gets to read what the request itself is answered, a 404 say.
+pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused: Decision) -> Decision {
+    let snapshot = exchange.snapshot.clone();
+    let Some(link) = snapshot.unrouted().links().iter().find(|link| link.kind == CORS) else {
+        return refused;
+    };
+    let Exchange { asked, client, request_id, edits, kept, identity, request_hooks, .. } = exchange;
+    let Some(path) = asked.path.as_ref() else { return refused };
+    let query = asked.query_at.and_then(|at| asked.target.get(at..));
+    let head = Head { method: incoming.method, host: &asked.host, path, query, headers: incoming.headers };
+    let asks_in_vain = |method: &Method| !matches!(snapshot.table().find(&Head { method, ..head }), Lookup::Route(_));
+    if !preflight_for(&head).is_some_and(|method| asks_in_vain(&method)) {
+        return refused;
+    }
+    let mut request = Request {
+        head,
+        subject: Subject { client, request_id, route: "", identity, kept },
+        param: &|_| None,
+        edits,
+        bodies: request_hooks,
+        rehearsal: false,
+        notes: None,
+    };
+    match Chain::new(vec![link.clone()]).request(&mut request, &mut 0, None).await {
+        Outcome::Continue => refused,
+        Outcome::Reply(kind, reply) => answered(exchange, kind, reply),
         Outcome::Failed(failure) => Decision::Refuse(Fault::Filter(failure)),
     }
 }
@@ -95,6 +128,7 @@ fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     asked.version = incoming.version;
     asked.target = incoming.target.into();
     asked.accept = incoming.headers.get(ACCEPT).cloned();
+    asked.origin = incoming.headers.get(ORIGIN).cloned();
     asked.user_agent = incoming.headers.get(USER_AGENT).cloned();
     asked.expects = incoming.headers.contains_key(EXPECT);
     asked.referer = incoming.headers.get(REFERER).cloned();
@@ -153,15 +187,20 @@ fn find(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Result<(Ar
 /// The route of the request that a preflight asks about (Fetch, 4.8): its `cors` answers, whatever the route's methods
 /// are, and before anybody is asked for credentials.
 fn preflighted(exchange: &Exchange, head: &Head<'_>) -> Option<(Arc<Route>, Match)> {
-    if head.method != Method::OPTIONS || head.headers.get(&ORIGIN).is_none() {
-        return None;
-    }
-    let method = Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()?;
+    let method = preflight_for(head)?;
     let Lookup::Route(matched) = exchange.snapshot.table().find(&Head { method: &method, ..*head }) else {
         return None;
     };
     let route = exchange.snapshot.routes().get(matched.route())?;
     route.chain.has(CORS).then(|| (route.clone(), matched))
+}
+
+/// The method that a preflight asks about, if this is one.
+fn preflight_for(head: &Head<'_>) -> Option<Method> {
+    if head.method != Method::OPTIONS || head.headers.get(&ORIGIN).is_none() {
+        return None;
+    }
+    Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()
 }
 
 /// The kind of filter that answers preflights.

@@ -81,6 +81,8 @@ pub struct Asked {
     pub version: Version,
     /// What kinds of answer the client likes.
     pub accept: Option<HeaderValue>,
+    /// The origin of the page that asks.
+    pub origin: Option<HeaderValue>,
     /// For the log.
     pub user_agent: Option<HeaderValue>,
     /// For the log.

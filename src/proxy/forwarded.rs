@@ -43,7 +43,8 @@ pub fn client(peer: Peer, headers: &HeaderMap, trusted_proxies: &[Network]) -> C
         Peer::Unix => (None, None),
     };
     let trusted = trusts(trusted_proxies, ip);
-    let mut client = Client { ip, peer: address, trusted };
+    let https = trusted && is_https(headers);
+    let mut client = Client { ip, peer: address, trusted, https };
     if trusted {
         for hop in hops(headers).into_iter().rev() {
             // What can't be read hides everything before it: believe no further.
@@ -55,6 +56,19 @@ pub fn client(peer: Peer, headers: &HeaderMap, trusted_proxies: &[Network]) -> C
         }
     }
     client
+}
+
+/// Whether the proxies say that the client came by TLS: the first word of `X-Forwarded-Proto`, or where there is none of
+/// `Forwarded`, is the outermost one's.
+fn is_https(headers: &HeaderMap) -> bool {
+    let first = |name: &HeaderName| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
+    if headers.contains_key(&X_FORWARDED_PROTO) {
+        return first(&X_FORWARDED_PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    }
+    let pairs = first(&FORWARDED).into_iter().flat_map(|element| element.split(';'));
+    pairs.filter_map(|pair| pair.split_once('=')).any(|(key, value)| {
+        key.trim().eq_ignore_ascii_case("proto") && value.trim().trim_matches('"').eq_ignore_ascii_case("https")
+    })
 }
 
 fn trusts(trusted_proxies: &[Network], ip: Option<IpAddr>) -> bool {

@@ -64,7 +64,7 @@ use crate::snapshot::Snapshot;
 use crate::upstream::only_http1;
 use connection::Connection;
 pub use connection::Ending;
-pub use decide::{Decision, Incoming, head, route, run};
+pub use decide::{Decision, Incoming, head, route, run, unrouted};
 use diagnosis::{fault_of, is_of_the_request};
 pub use exchange::{Exchange, Peer};
 pub use fault::Fault;
@@ -143,7 +143,7 @@ impl Gateway {
             return Decision::Refuse(Fault::Malformed);
         };
         if let Err(decision) = route(trip, &incoming) {
-            return *decision;
+            return unrouted(trip, &incoming, *decision).await;
         }
         if let (Some(limit), Some(connection)) = (trip.timeout, trip.connection()) {
             connection.set_deadline(Some(trip.started + limit));

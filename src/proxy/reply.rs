@@ -83,6 +83,7 @@ pub async fn changes(
         subject: Subject { client, request_id, route: route.map_or("", |route| &route.name), identity, kept },
         edits: &mut edits,
         method: &asked.method,
+        origin: asked.origin.as_ref(),
         bodies: response_hooks,
     };
     match chain.response(&mut response, entered).await {

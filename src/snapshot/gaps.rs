@@ -48,10 +48,8 @@ impl<'a> Gaps<'a> {
         for (kind, node) in &route.filters {
             let settings = self.source.node(*node);
             let path = ["routes", self.name.as_ref(), "filters", kind];
-            if settings.as_text() != Some("off")
-                && let Err(more) = registry.make(kind, settings, self.source, &path, None, &States::default())
-            {
-                problems.extend(more);
+            if settings.as_text() != Some("off") {
+                problems.extend(registry.make(kind, settings, self.source, &path, None, &States::default()).1);
             }
         }
         Chain::new(Vec::new())

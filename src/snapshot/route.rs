@@ -206,10 +206,8 @@ impl<'a> Filters<'a> {
         for (route, node) in routes.filter(|(route, _)| !self.config.routes.contains_key(*route)) {
             for (kind, settings) in node.get("filters").into_iter().flat_map(Node::entries) {
                 let path = ["routes", route, "filters", kind];
-                if settings.as_text() != Some("off")
-                    && let Err(more) = self.registry.make(kind, settings, source, &path, None, self.states)
-                {
-                    problems.extend(more);
+                if settings.as_text() != Some("off") {
+                    problems.extend(self.registry.make(kind, settings, source, &path, None, self.states).1);
                 }
             }
         }
@@ -267,13 +265,11 @@ impl<'a> Filters<'a> {
                 self.states.keep(&owner_of(path), made.link.kind);
                 (made.link.clone(), made.work.clone())
             }
-            None => match self.registry.make(kind, settings, source, path, wildcards, self.states) {
-                Ok(link) => (link, Arc::default()),
-                Err(more) => {
-                    problems.extend(more);
-                    return None;
-                }
-            },
+            None => {
+                let (link, found) = self.registry.make(kind, settings, source, path, wildcards, self.states);
+                problems.extend(found);
+                (link?, Arc::default())
+            }
         };
         let wildcards = wildcards.cloned();
         self.made.push(Made { owner: owner.into(), settings: settings.clone(), wildcards, link: link.clone(), work });

@@ -14,7 +14,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::timeout;
 
-use super::{Ask, Outcome, Remark, Transport, Upstream, classify, system_roots};
+use super::{Ask, Outcome, Remark, Transport, Upstream, ca_file, classify};
 use crate::config;
 use crate::config::{Protocol, UpstreamUrl};
 
@@ -81,10 +81,10 @@ impl Client {
         let (name, settings, transport) = (self.name.clone(), self.settings.clone(), self.transport.clone());
         let previous = self.upstream.load_full();
         let resolved =
-            tokio::task::spawn_blocking(move || Upstream::new(&name, &settings, transport, previous.as_deref())).await;
+            tokio::task::spawn_blocking(move || Upstream::new(&name, &settings, transport, None, previous.as_deref())).await;
         let upstream = resolved
             .map_err(|e| e.to_string())?
-            .map_err(|why| why.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "))?;
+            .map_err(|why| why.into_iter().map(|why| why.message).collect::<Vec<_>>().join("; "))?;
         self.upstream.store(Some(Arc::new(upstream)));
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Client {
         self.connector.get_or_init(|| {
             let mut options = ConnectorOptions::new(POOL_SIZE);
             // Pingora panics on CAs of the system that it cannot read. Who needs them was refused then.
-            options.ca_file = system_roots().is_err().then(|| NO_CAS.to_owned());
+            options.ca_file = ca_file();
             Connector::new(Some(options))
         })
     }

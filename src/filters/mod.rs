@@ -1,6 +1,7 @@
 //! The filters that come with the door: a file each, and this list. Nothing else names them.
 
 mod auth;
+mod cors;
 mod headers;
 mod ip;
 mod rate_limit;
@@ -16,6 +17,7 @@ pub fn builtins() -> Registry {
     Registry::default()
         .with::<request_id::RequestId>()
         .with::<ip::Ip>()
+        .with::<cors::Cors>()
         .with::<rate_limit::RateLimit>()
         .with::<auth::Auth>()
         .with::<require::Require>()

@@ -6,6 +6,7 @@ mod support;
 
 mod auth;
 mod contract;
+mod cors;
 mod deadlines;
 mod discovery;
 mod examples;

@@ -7,6 +7,7 @@ mod ip;
 mod rate_limit;
 mod request_id;
 mod require;
+mod security_headers;
 
 use crate::filter::Registry;
 
@@ -21,5 +22,6 @@ pub fn builtins() -> Registry {
         .with::<rate_limit::RateLimit>()
         .with::<auth::Auth>()
         .with::<require::Require>()
+        .with::<security_headers::SecurityHeaders>()
         .with::<headers::Headers>()
 }

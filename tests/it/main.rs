@@ -25,6 +25,7 @@ mod readme_filter;
 mod reload;
 mod retries;
 mod routing;
+mod security_headers;
 mod streaming;
 mod upstream_tls;
 mod upstreams;

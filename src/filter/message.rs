@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub edits: &'a mut Edits,
     /// What filters do with its body.
     pub(crate) bodies: &'a mut Vec<Box<dyn BodyHook>>,
+    /// What stands in place of its query for everything behind the filters.
+    pub(crate) query: &'a mut Option<Box<str>>,
     /// Whether this is no real request but a question of `explain` or a test of the file: nothing may be counted.
     pub rehearsal: bool,
     /// What `explain` shows of this filter; `None` while nobody looks.
@@ -78,6 +80,20 @@ impl Request<'_> {
     /// Has the body pass through this on its way to the upstream, after the hooks of the filters before this one.
     pub fn with_body(&mut self, hook: Box<dyn BodyHook>) {
         self.bodies.push(hook);
+    }
+
+    /// The query, as the filters before this one have left it.
+    pub fn query(&self) -> Option<&str> {
+        match &*self.query {
+            Some(query) => Some(&**query).filter(|query| !query.is_empty()),
+            None => self.head.query,
+        }
+    }
+
+    /// Puts another query in the place of the client's, for the upstream, for redirects and for the log; an empty one is
+    /// none. The head of the request stays as it is.
+    pub fn set_query(&mut self, query: impl Into<Box<str>>) {
+        *self.query = Some(query.into());
     }
 
     /// Says something for `explain`. The sentence is only made when somebody looks.

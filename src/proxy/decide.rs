@@ -106,6 +106,7 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
         param: &|_| None,
         edits,
         bodies: request_hooks,
+        query: &mut asked.other_query,
         rehearsal: false,
         notes: None,
     };
@@ -248,10 +249,13 @@ async fn filter(
         param: &param,
         edits,
         bodies: request_hooks,
+        query: &mut asked.other_query,
         rehearsal: trace.is_some(),
         notes: notes.as_mut(),
     };
-    chain.request(&mut request, entered, trace).await
+    let outcome = chain.request(&mut request, entered, trace).await;
+    exchange.settle_query();
+    outcome
 }
 
 fn act(exchange: &mut Exchange, taken: &Taken, incoming: &Incoming<'_>, rehearsal: bool) -> Decision {

@@ -77,6 +77,8 @@ pub struct Asked {
     pub upgrade: bool,
     /// Where the query begins in `target`.
     pub query_at: Option<usize>,
+    /// What filters have put in place of the query, until that is taken over; empty for none.
+    pub other_query: Option<Box<str>>,
     /// The protocol version.
     pub version: Version,
     /// What kinds of answer the client likes.
@@ -194,9 +196,21 @@ impl Exchange {
         }
     }
 
-    /// The query, as the client sent it.
+    /// The query, as the client sent it or filters have left it.
     pub fn query(&self) -> Option<&str> {
         self.asked.query_at.and_then(|at| self.asked.target.get(at..))
+    }
+
+    /// Takes over what filters have put in place of the query.
+    pub fn settle_query(&mut self) {
+        let asked = &mut self.asked;
+        let Some(query) = asked.other_query.take() else { return };
+        let path = asked.target.get(..asked.query_at.map_or(asked.target.len(), |at| at - 1)).unwrap_or_default();
+        let at = path.len() + 1;
+        (asked.target, asked.query_at) = match &*query {
+            "" => (path.into(), None),
+            _ => (format!("{path}?{query}").into(), Some(at)),
+        };
     }
 
     /// The canonical path, when the head was understood.

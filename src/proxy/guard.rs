@@ -147,6 +147,7 @@ impl Guard {
     async fn give_up(&self, connection: &Connection, fault: Fault) {
         let HandedBack { stream, exchange } = connection.take_back();
         let mut exchange = exchange.unwrap_or_else(|| Box::new(self.unread(connection)));
+        exchange.settle_query();
         if matches!(fault, Fault::Deadline) && exchange.answered.whole {
             // The response is out; what is late is the rest of a request that nobody waits for.
             self.gateway.write_log(&exchange);

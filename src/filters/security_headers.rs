@@ -253,7 +253,9 @@ fn check_transport(text: &str) -> std::result::Result<(), String> {
             Some(age) if !has_age && !age.is_empty() && age.bytes().all(|b| b.is_ascii_digit()) => has_age = true,
             None if matches!(directive, "includeSubDomains" | "preload") => {}
             _ => {
-                return Err(format!("`{directive}` is no part of it; write e.g. `max-age=31536000; includeSubDomains`"));
+                return Err(format!(
+                    "`{directive}` is no part of it; write e.g. `max-age=31536000; includeSubDomains`"
+                ));
             }
         }
     }

@@ -14,7 +14,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::timeout;
 
-use super::{Ask, Outcome, Remark, Transport, Upstream, ca_file, classify};
+use super::{Ask, Outcome, Remark, Transport, Upstream, ca_file, tls_reason};
 use crate::config;
 use crate::config::{Protocol, UpstreamUrl};
 
@@ -51,9 +51,6 @@ const MOST_HEADS: usize = 8;
 
 /// How often a request is sent at most, if kept connections turn out to be closed.
 const MOST_TRIES: usize = 3;
-
-/// A file that holds no CAs, and is there.
-const NO_CAS: &str = "/dev/null";
 
 impl Client {
     /// For a service at this URL, reached as `tls` says where the URL is `https`. Files that `tls` names are read here;
@@ -212,8 +209,5 @@ async fn read(session: &mut HttpSession, most: usize) -> Result<Response<Bytes>,
 }
 
 fn said(error: Box<pingora::Error>) -> String {
-    match classify(&error) {
-        Some(fault) => format!("{} ({error})", fault.cause()),
-        None => error.to_string(),
-    }
+    tls_reason(&error).map_or_else(|| error.to_string(), |reason| format!("no TLS connection: {reason}"))
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod auth;
+mod auth_ways;
 mod contract;
 mod cors;
 mod deadlines;

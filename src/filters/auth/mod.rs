@@ -17,6 +17,9 @@
 //!
 //! In `onedoor explain --as` and in tests with `as:` it is taken for granted who asks.
 
+mod api_key;
+mod basic;
+mod forward;
 mod jwt;
 
 use std::sync::Arc;
@@ -37,6 +40,8 @@ pub(super) enum Said {
     Known(Identity),
     /// It is there and no good. The reason is for the log only.
     Bad { cause: &'static str, reason: String },
+    /// The way refuses it with an answer of its own, which has a cause.
+    Refused(Box<Reply>),
     /// It can't be judged now: closed, 503.
     Unable { cause: &'static str, reason: String },
 }
@@ -77,8 +82,20 @@ pub(super) struct Auth {
 pub(super) struct Config {
     /// By a signed token (RFC 7519).
     jwt: Option<jwt::Config>,
+    /// By a key that was handed out.
+    api_key: Option<api_key::Config>,
+    /// By a name and a password (RFC 7617).
+    basic: Option<basic::Config>,
+    /// By what another service says of the request.
+    forward: Option<forward::Config>,
     /// By the certificate that the client shows: not yet, since listeners have no TLS.
     client_cert: Option<RawNode>,
+}
+
+impl Config {
+    fn names_one(&self) -> bool {
+        self.jwt.is_some() || self.api_key.is_some() || self.basic.is_some() || self.forward.is_some()
+    }
 }
 
 impl Auth {
@@ -120,6 +137,7 @@ impl Filter for Auth {
                 Said::Bad { cause, ref reason } => {
                     return Ok(self.refusal(Some((index, &said))).because(cause, reason.as_str()).into());
                 }
+                Said::Refused(reply) => return Ok((*reply).into()),
                 Said::Unable { cause, reason } => {
                     let reply = Reply::problem(503, "credentials cannot be checked now");
                     return Ok(reply.because(cause, reason).into());
@@ -146,10 +164,14 @@ impl Configure for Auth {
     fn configure(config: Config, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut ways = Vec::new();
+        let names_one = config.names_one();
         add(&mut ways, &mut problems, "jwt", config.jwt.map(|jwt| jwt::way(jwt, env)));
+        add(&mut ways, &mut problems, "api_key", config.api_key.map(api_key::way));
+        add(&mut ways, &mut problems, "basic", config.basic.map(basic::way));
+        add(&mut ways, &mut problems, "forward", config.forward.map(forward::way));
         if config.client_cert.is_some() {
             problems.add(&["client_cert"], "listeners have no TLS yet, so no client can show a certificate");
-        } else if ways.is_empty() {
+        } else if !names_one {
             problems
                 .add(&[], "name a way, e.g. `auth: {jwt: {…}}`; for a route that anybody may use write `auth: off`");
         }

@@ -292,7 +292,9 @@ impl Explanation {
         self.cause = fault.map(|fault| fault.cause().code()).or(refused.map(|(cause, _)| *cause));
         self.detail = fault.and_then(Fault::detail).or_else(|| refused.map(|(_, story)| story.clone()));
         self.headers = listed(&answer.headers);
-        self.body = Some(String::from_utf8_lossy(&answer.body).into_owned()).filter(|body| !body.is_empty());
+        let text = std::str::from_utf8(&answer.body).map(str::to_owned);
+        let text = text.unwrap_or_else(|_| format!("({} bytes that are no text)", answer.body.len()));
+        self.body = Some(text).filter(|body| !body.is_empty());
     }
 }
 

@@ -6,7 +6,7 @@ use super::Reply;
 
 /// Sees a body as it streams by, for one exchange: made by a filter that asks for it
 /// ([`Request::with_body`](super::Request::with_body), [`Response::with_body`](super::Response::with_body)). Exchanges
-/// that nobody asks for pay nothing.
+/// that nobody asks for pay nothing. What flows through a WebSocket is no body, and passes by.
 pub trait BodyHook: Send + Sync {
     /// The next piece; empty for an end that brings none. What comes back goes on in its place: nothing, if the hook
     /// holds it back, more, if it had held some back.

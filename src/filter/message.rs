@@ -34,7 +34,7 @@ pub struct Subject<'a> {
     pub route: &'a str,
     /// Whom a filter before this one has found the request to come from. In a rehearsal it may be given beforehand.
     pub identity: &'a mut Option<Arc<Identity>>,
-    /// What filters keep for the way back, by type.
+    /// What filters keep for the way back, by type. It is dropped when the exchange is over, however that comes about.
     pub kept: &'a mut Extensions,
 }
 

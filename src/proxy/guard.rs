@@ -151,6 +151,7 @@ impl Guard {
         if matches!(fault, Fault::Deadline) && exchange.answered.whole {
             // The response is out; what is late is the rest of a request that nobody waits for.
             self.gateway.write_log(&exchange);
+            drop(exchange);
             return linger(stream).await;
         }
         exchange.witness(&fault, Symptom::default());
@@ -171,6 +172,7 @@ impl Guard {
             }
         }
         self.gateway.write_log(&exchange);
+        drop(exchange);
         if !answered && lingers {
             linger(stream).await;
         }

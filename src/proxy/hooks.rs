@@ -1,8 +1,10 @@
 //! Bodies on their way through what filters do with them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 
-use crate::filter::{BodyHook, Reply};
+use crate::filter::{BodyHook, Reply, panic_message};
 
 type Hooks = [Box<dyn BodyHook>];
 
@@ -24,5 +26,12 @@ pub(super) fn to_client(hooks: &mut Hooks, piece: Bytes, end: bool) -> Result<By
 }
 
 fn pass(hook: &mut Box<dyn BodyHook>, piece: Bytes, end: bool) -> Result<Bytes, Box<Reply>> {
-    if piece.is_empty() && !end { Ok(piece) } else { hook.piece(piece, end) }
+    if piece.is_empty() && !end {
+        return Ok(piece);
+    }
+    // As anywhere in a filter, a panic is an error, and costs one request.
+    catch_unwind(AssertUnwindSafe(|| hook.piece(piece, end))).unwrap_or_else(|panic| {
+        let story = format!("a filter panicked within a body: {}", panic_message(&*panic));
+        Err(Box::new(Reply::bare_problem(500).because("filter_failed", story)))
+    })
 }

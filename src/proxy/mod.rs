@@ -442,6 +442,11 @@ impl ProxyHttp for Gateway {
         }
         match changes(trip, status, &head.headers).await {
             Ok(changes) => {
+                if status == StatusCode::SWITCHING_PROTOCOLS {
+                    // What flows from here on is no body.
+                    trip.request_hooks.clear();
+                    trip.response_hooks.clear();
+                }
                 change(&changes, &mut ResponseHeaders(head));
                 if trip.response_hooks.iter().any(|hook| hook.changes_length()) {
                     leave_length_open(head, session.req_header().version)?;
@@ -515,6 +520,8 @@ impl ProxyHttp for Gateway {
             onward.finish(Instant::now());
         }
         self.write_log(trip);
+        // What filters hold for an exchange ends with it: what is left of the request's body may take its time.
+        trip.kept.clear();
         if let Some(connection) = trip.connection() {
             connection.mark_logged();
         }

@@ -37,7 +37,8 @@ pub async fn answer(exchange: &mut Exchange, reply: Reply) -> Answer {
         }
     };
     changes.apply(&mut answer.headers);
-    if !exchange.response_hooks.is_empty() && answer.has_body(&exchange.asked.method) {
+    // Also for a `HEAD`, whose answer tells the length that the body of a `GET` has.
+    if !exchange.response_hooks.is_empty() && !matches!(answer.status.as_u16(), 204 | 304) {
         pass_hooks(exchange, &mut answer);
     }
     answer

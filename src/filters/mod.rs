@@ -4,6 +4,7 @@ mod auth;
 mod cors;
 mod headers;
 mod ip;
+mod limits;
 mod rate_limit;
 mod request_id;
 mod require;
@@ -22,6 +23,7 @@ pub fn builtins() -> Registry {
         .with::<rate_limit::RateLimit>()
         .with::<auth::Auth>()
         .with::<require::Require>()
+        .with::<limits::Limits>()
         .with::<security_headers::SecurityHeaders>()
         .with::<headers::Headers>()
 }

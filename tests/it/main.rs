@@ -18,6 +18,7 @@ mod framing;
 mod harness;
 mod head;
 mod health;
+mod limits;
 mod mirrors;
 mod mutated;
 mod outage;

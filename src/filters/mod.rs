@@ -1,6 +1,7 @@
 //! The filters that come with the door: a file each, and this list. Nothing else names them.
 
 mod auth;
+mod compress;
 mod cors;
 mod headers;
 mod ip;
@@ -26,4 +27,5 @@ pub fn builtins() -> Registry {
         .with::<limits::Limits>()
         .with::<security_headers::SecurityHeaders>()
         .with::<headers::Headers>()
+        .with::<compress::Compress>()
 }

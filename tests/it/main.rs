@@ -6,6 +6,7 @@ mod support;
 
 mod auth;
 mod auth_ways;
+mod compress;
 mod contract;
 mod cors;
 mod deadlines;

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "these are tests")]
 
 mod command_line;
+mod compress;
 mod door;
 mod life;
 mod memory;

@@ -151,6 +151,37 @@ async fn a_slow_stream_is_not_held_back() {
     }
 }
 
+#[tokio::test]
+async fn a_body_comes_whole_whatever_chunks_it_is_sent_in() {
+    /// Chunks of any size, of text and of noise.
+    fn chunks(seed: u64) -> Vec<Vec<u8>> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut chunk = || {
+            let bits = random.usize(..18);
+            let length = 1 + random.usize(..1 << bits);
+            if random.bool() { text(length).into_bytes() } else { (0..length).map(|_| random.u8(..)).collect() }
+        };
+        (0..=seed % 9).map(|_| chunk()).collect()
+    }
+    let api = Upstream::new().on(
+        "*",
+        Script::made(|seen| {
+            let head = reply(200).header("content-type", "text/css");
+            let seed = seen.target.trim_start_matches('/').parse().unwrap();
+            chunks(seed).into_iter().fold(head, Reply::chunk)
+        }),
+    );
+    let api = api.start().await;
+    let door = door(&api, "").await;
+    let mut connection = door.client().connect().await;
+    for seed in 0..60 {
+        let coding = ["zstd", "br", "gzip"][seed as usize % 3];
+        let response = connection.send(door.get(&format!("/{seed}")).header("accept-encoding", coding)).await;
+        assert_eq!(response.header("content-encoding"), Some(coding));
+        assert!(decode(coding, &response.body) == chunks(seed).concat(), "seed {seed}, {coding}");
+    }
+}
+
 /// As much as can be read of what came so far.
 fn partly(coding: &str, bytes: &[u8]) -> Vec<u8> {
     let mut reader: Box<dyn Read> = match coding {

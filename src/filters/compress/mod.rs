@@ -10,31 +10,33 @@
 //!     types: ["text/*", "*/*+json", "*/*+xml", application/json, …]
 //! ```
 //!
-//! **What the client takes** is its `Accept-Encoding` with all its weights (RFC 9110, 12.5.3): `gzip;q=0` is a no, `*` is
-//! whatever is not named, `identity;q=0` asks for a coding whatever the size. Without the header nothing is compressed.
+//! **What the client takes** is its `Accept-Encoding` with all its weights (RFC 9110, 12.5.3): `gzip;q=0` is a no, `*`
+//! is whatever is not named, `identity;q=0` asks for a coding whatever the size. Without the header nothing is
+//! compressed.
 //!
-//! **Left alone** are: event streams and gRPC, whose messages must not wait; what has a `Content-Encoding` already, so an
-//! upstream may compress by itself; `Cache-Control: no-transform`, in request or response; parts (206, `Content-Range`);
-//! 204, 304 and 101; what comes with a digest of its bytes (RFC 9530); and all types that are not in `types`. What the
-//! upstream, or a route's `respond`, says of itself counts, not what the filter `headers` makes of it afterwards. The door's own answers on
-//! the route are compressed, too.
+//! **Left alone** are: event streams and gRPC, whose messages must not wait; what has a `Content-Encoding` already, so
+//! an upstream may compress by itself; `Cache-Control: no-transform`, in request or response; parts (206,
+//! `Content-Range`); 204, 304 and 101; what comes with a digest of its bytes (RFC 9530); all types that are not in
+//! `types`. What the upstream, or a route's `respond`, says of itself counts, not what the filter `headers` makes of it
+//! afterwards. The door's own answers on the route are compressed, too.
 //!
-//! **Headers.** `Vary: Accept-Encoding` stands on all that might have been compressed, and was not for this client; a
-//! filter `headers` that sets `vary` takes that away. A strong `ETag` becomes a weak one (`W/"x"`), since the bytes are
-//! other ones than the upstream's. For `If-None-Match` that makes no difference: there `W/"x"` and `"x"` are the same (RFC
-//! 9110, 13.1.2), and the upstream's 304 comes through. `If-Match` and `If-Range` never match a weak one, so no write
-//! and no part is taken for what it is not. (Apache appends `-gzip` instead, which no upstream knows.) `Content-Length`
-//! and `Accept-Ranges` go. A `HEAD` is answered with the headers of the `GET`, but for the length.
+//! **Headers.** `Vary: Accept-Encoding` stands on all that might have been compressed, also where it was not for this
+//! client; a filter `headers` that sets `vary` takes that away. A strong `ETag` becomes a weak one (`W/"x"`), since the
+//! bytes are other ones than the upstream's. For `If-None-Match` that makes no difference: there `W/"x"` and `"x"` are
+//! the same (RFC 9110, 13.1.2), and the upstream's 304 comes through. `If-Match` and `If-Range` never match a weak one,
+//! so no write and no part is taken for what it is not. (Apache appends `-gzip` instead, which no upstream knows.)
+//! `Content-Length` and `Accept-Ranges` go. A `HEAD` is answered with the headers of the `GET`.
 //!
-//! **Streams.** A body without a `Content-Length` may be one whose end is far: each piece is compressed and sent on as it
-//! comes. One with a length is compressed in larger blocks.
+//! **Streams.** A body without a `Content-Length` may be one whose end is far: each piece is compressed and sent on as
+//! it comes. One with a length is compressed in larger blocks.
 //!
-//! **Cost.** Compression is done where the request is served, piece by piece (64 KiB at most), with moderate levels; those
-//! above zstd 9, br 6 are for small answers only. A response under way holds up to 3 MiB.
+//! **Cost.** Compression is done where the request is served, piece by piece (64 KiB at most), with moderate levels;
+//! those above zstd 9 and br 6 are for small answers only. At the levels above, a response under way holds 0.5 MiB for
+//! gzip, 0.7 for brotli, 1.7 for zstd.
 //!
-//! **Secrets.** The length of a compressed page tells of its content: where it has both a secret (a token against request
-//! forgery) and what an attacker may choose (a search term), the secret can be guessed byte by byte from outside TLS
-//! (BREACH, CVE-2013-3587). Mask such secrets anew in each page, or say `compress: off` on those routes.
+//! **Secrets.** The length of a compressed page tells of its content: where it has both a secret (a token against
+//! request forgery) and what an attacker may choose (a search term), the secret can be guessed byte by byte from
+//! outside TLS (BREACH, CVE-2013-3587). Mask such secrets anew in each page, or say `compress: off` on those routes.
 
 mod accept;
 mod coding;

@@ -21,16 +21,18 @@
 //! its own count. Counts outlive a reload.
 //!
 //! **`each`** tells clients apart `per` address (IPv6 by the first 64 bits, as one client has them all), `identity`, or
-//! header. Requests without such a key share one count. Only keys with a request under way take room, for `keys`
-//! (100,000) of them; keys beyond that share one count, so none is ever without a limit.
+//! header; in `defaults` a client's requests on all routes count together. Requests without such a key share one count.
+//! Only keys with a request under way take room, for `keys` (100,000) of them; keys beyond that share one count, so
+//! none is ever without a limit.
 //!
-//! **`adaptive`** finds the number by itself from the time that the upstream takes to its response's head: while that is
-//! not more than `tolerance` above what it takes without load, the number grows, and else it shrinks. What it takes
-//! without load is measured every `probe`, with half as many let in for the 50 requests that this takes. (Netflix's
-//! concurrency-limits; Envoy's adaptive concurrency; the probe is BBRv2's.) It holds within `min` and `max`. Not
-//! measured are errors of the upstream (5xx, except 504: that was slow) and requests with a body of more than 64 KiB or
-//! of unknown length, where the time is the client's. Event streams and WebSockets count as long as they last, though
-//! they may be no load: give routes with these a fixed number.
+//! **`adaptive`** finds the number by itself from the time that the upstream takes to its response's head: while that
+//! is not more than `tolerance` above what it takes without load, the number grows, and else it shrinks. What it takes
+//! without load is measured every `probe`, with half as many let in for the 50 requests that this takes; and at once
+//! when the number has halved, as what got slower may not do so for the load. (Netflix's concurrency-limits; Envoy's
+//! adaptive concurrency; the probe is BBRv2's.) It holds within `min` and `max`. Not measured are errors of the
+//! upstream (5xx, except 504: that was slow) and requests with a body of more than 64 KiB or of unknown length, where
+//! the time is the client's. What filters of your own answer counts like the upstream's answers. Event streams and
+//! WebSockets count as long as they last, though they may be no load: give routes with these a fixed number.
 
 mod body;
 mod gradient;

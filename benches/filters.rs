@@ -37,13 +37,13 @@ fn measure(criterion: &mut Criterion, name: &str, filters: &str, back: bool) {
             number = (number + 1) % 10_000;
             let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | number));
             let client = Client { ip: Some(ip), ..Client::default() };
-            let (mut edits, mut bodies, mut kept, mut identity) =
-                (Edits::default(), Vec::new(), Extensions::new(), None);
+            let (mut edits, mut bodies, mut kept) = (Edits::default(), Vec::new(), Extensions::new());
+            let (mut identity, mut query) = (None, None);
             let head = Head { method: &Method::GET, host: "a.test", path: &path, query: None, headers: &headers };
             let subject =
                 Subject { client: &client, request_id: "0", route: "all", identity: &mut identity, kept: &mut kept };
             let param = |_: &str| None;
-            let mut request = Request::new(head, subject, &param, &mut edits, &mut bodies);
+            let mut request = Request::new(head, subject, &param, &mut edits, &mut bodies, &mut query);
             let mut entered = 0;
             black_box(chain.request(&mut request, &mut entered, None).now_or_never()).expect("nothing to wait for");
             if back {
@@ -95,5 +95,19 @@ fn rate_limit(criterion: &mut Criterion) {
     measure(criterion, "rate_limit list of three, request", &three, false);
 }
 
-criterion_group!(benches, rate_limit);
+fn others(criterion: &mut Criterion) {
+    for (name, filters) in [
+        ("ip", ", ip: {allow: [127.0.0.0/8, 10.0.0.0/8], deny: [192.0.2.0/24]}"),
+        ("headers", ", headers: {request: {set: {x-ip: \"{client_ip}\"}}, response: {set: {server: door}}}"),
+        ("limits body", ", limits: {body: 1MiB}"),
+        ("limits requests", ", limits: {requests: 100}"),
+        ("limits each", ", limits: {each: {per: client_ip, requests: 10}}"),
+        ("limits adaptive", ", limits: {adaptive: {}}"),
+        ("compress, too small", ", compress: {}"),
+    ] {
+        measure(criterion, &format!("{name}, request and response"), filters, true);
+    }
+}
+
+criterion_group!(benches, rate_limit, others);
 criterion_main!(benches);

@@ -66,8 +66,9 @@ impl<'a> Request<'a> {
         param: &'a (dyn Fn(&str) -> Option<String> + Sync),
         edits: &'a mut Edits,
         bodies: &'a mut Vec<Box<dyn BodyHook>>,
+        query: &'a mut Option<Box<str>>,
     ) -> Self {
-        Self { head, subject, param, edits, bodies, rehearsal: false, notes: None }
+        Self { head, subject, param, edits, bodies, query, rehearsal: false, notes: None }
     }
 }
 

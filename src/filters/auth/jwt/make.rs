@@ -112,7 +112,7 @@ fn source(
             let name = format!("keys {url} {ca:?} {algorithms:?}");
             let tls = Tls { ca, ..Tls::default() };
             match Issuer::new(url, tls, algorithms, env.state(&name, State::default)) {
-                Ok(issuer) => Ok(Source::Issuer(issuer)),
+                Ok(issuer) => Ok(Source::Issuer(Box::new(issuer))),
                 Err(remarks) => {
                     for remark in remarks {
                         problems.add(&[&["jwks"], remark.at].concat(), remark.message);

@@ -68,7 +68,7 @@ struct Jwt {
 /// Where the keys come from.
 enum Source {
     File(Arc<Keys>),
-    Issuer(Issuer),
+    Issuer(Box<Issuer>),
 }
 
 /// Why a token is refused.

@@ -1,6 +1,7 @@
 //! Project Wycheproof's vectors, and tokens made for an attack.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,10 +11,12 @@ use ring::{hmac, rsa, signature};
 use serde_json::{Value, json};
 
 use super::algorithm::Algorithm;
+use super::cache::Cache;
 use super::claims::Rules;
 use super::key::Key;
 use super::keys::Keys;
 use super::token::verified;
+use crate::filter::Identity;
 
 const SIGNATURES: &str = include_str!("../../../../tests/vectors/json_web_signature_test.json");
 const KEYS: &str = include_str!("../../../../tests/vectors/json_web_key_test.json");
@@ -359,4 +362,34 @@ fn a_short_secret_is_refused() {
     let keys = Keys::one(Key::of_secret(&[7; 32], &[]).unwrap());
     let token = hs256(&[7; 32], json!({"alg": "HS256"}), json!({"sub": "u1", "exp": 2000}));
     assert_eq!(judged(&token, &keys), Ok("u1".into()));
+}
+
+/// What a token costs: `cargo test --release --lib auth::jwt::tests::what_a_token_costs -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures, and proves nothing"]
+fn what_a_token_costs() {
+    let issuer = Issuer::new();
+    let (keys, _) = Keys::parse(issuer.set().to_string().as_bytes(), &[]).unwrap();
+    let keys = Arc::new(keys);
+    let now = UNIX_EPOCH + Duration::from_secs(1000);
+    let claims = json!({"iss": "https://id.test", "aud": "api", "sub": "u1", "exp": 2000, "iat": 900, "scope": "read write", "role": "admin", "email": "u1@id.test"});
+    for (name, token) in [
+        ("ES256", issuer.es256(json!({"alg": "ES256", "kid": "ec"}), claims.clone())),
+        ("RS256", issuer.rs256(json!({"alg": "RS256", "kid": "rsa"}), claims)),
+    ] {
+        let rules = Rules { issuers: None, audiences: None, leeway: Duration::from_secs(30), subject: "sub".into() };
+        let judge = || rules.judge(&verified(token.as_bytes(), &keys).unwrap(), now).unwrap();
+        let cache = Cache::new(10_000);
+        cache.put(token.as_bytes(), judge(), &keys);
+        for (how, turns, ask) in [
+            ("cold", 5_000, &(|| judge().identity) as &dyn Fn() -> Identity),
+            ("known", 500_000, &|| cache.get(token.as_bytes(), &keys, now).unwrap()),
+        ] {
+            let start = Instant::now();
+            for _ in 0..turns {
+                std::hint::black_box(ask());
+            }
+            println!("{name} of {} bytes, {how}: {} ns", token.len(), start.elapsed().as_nanos() / turns);
+        }
+    }
 }

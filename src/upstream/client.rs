@@ -78,7 +78,8 @@ impl Client {
         let (name, settings, transport) = (self.name.clone(), self.settings.clone(), self.transport.clone());
         let previous = self.upstream.load_full();
         let resolved =
-            tokio::task::spawn_blocking(move || Upstream::new(&name, &settings, transport, None, previous.as_deref())).await;
+            tokio::task::spawn_blocking(move || Upstream::new(&name, &settings, transport, None, previous.as_deref()))
+                .await;
         let upstream = resolved
             .map_err(|e| e.to_string())?
             .map_err(|why| why.into_iter().map(|why| why.message).collect::<Vec<_>>().join("; "))?;

@@ -357,6 +357,7 @@ impl Onward {
             spent: 0,
             pause: None,
             was_stale: false,
+            was_forgiven: false,
             is_passed_over: false,
             socket: None,
             mirror: None,

@@ -19,6 +19,19 @@ pub fn fault_of(e: &Error, trip: &Trip) -> Fault {
     }
 }
 
+/// Writes down how a try failed, unless that is known already.
+pub(super) fn witness(trip: &mut Trip, e: &Error) {
+    if let (ErrorType::HTTPStatus(status), true) = (e.etype(), trip.onward.as_ref().is_some_and(|on| on.is_passed_over))
+    {
+        return trip.witness_status(*status);
+    }
+    let fault = fault_of(e, trip);
+    let is_of_no_consequence = trip.answered.whole && is_of_the_request(&fault, e);
+    if !is_of_no_consequence {
+        trip.witness(&fault, Symptom::of(e));
+    }
+}
+
 /// Whether it is only the rest of a request's body that failed to come.
 pub fn is_of_the_request(fault: &Fault, e: &Error) -> bool {
     match fault {

@@ -134,9 +134,11 @@ pub struct Onward {
     pub pause: Option<Duration>,
     /// Whether the latest try failed only as its kept connection was closed already.
     pub was_stale: bool,
+    /// Whether any try did.
+    pub was_forgiven: bool,
     /// Whether the latest try's response is left for another try.
     pub is_passed_over: bool,
-    /// The socket of the latest try's connection.
+    /// The socket of the latest try's connection, if no other exchange uses that.
     pub socket: Option<RawFd>,
     /// Who gets a copy, until that has begun.
     pub mirror: Option<Arc<Upstream>>,

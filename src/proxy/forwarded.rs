@@ -10,8 +10,9 @@ use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::exchange::{Exchange, Peer};
-use crate::config::Network;
+use crate::config::{HostPolicy, Network};
 use crate::filter::{Client, HeadersMut};
+use crate::upstream::{Endpoint, Upstream};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -187,21 +188,22 @@ fn put(headers: &mut impl HeadersMut, name: &HeaderName, value: &str) {
 
 /// Writes the `Host` that the upstream wants to see.
 pub fn write_host(exchange: &Exchange, headers: &mut impl HeadersMut) {
-    use crate::config::HostPolicy;
     let Some(onward) = exchange.onward.as_ref() else { return };
-    let host = match onward.upstream.host() {
-        // It stands there already.
-        HostPolicy::Client => None,
-        HostPolicy::Literal(host) => HeaderValue::from_str(host).ok(),
-        // A Unix socket's path is no authority.
-        HostPolicy::Endpoint => onward
-            .endpoint
-            .as_ref()
-            .map(|endpoint| endpoint.authority())
-            .map(|name| if name.starts_with("unix:") { "localhost" } else { name })
-            .and_then(|name| HeaderValue::from_str(name).ok()),
-    };
-    if let Some(host) = host {
+    if let Some(host) = host_of(&onward.upstream, onward.endpoint.as_deref()) {
         headers.set(HOST, host);
     }
+}
+
+/// The `Host` that an upstream wants to see; `None` where that is the client's.
+pub fn host_of(upstream: &Upstream, endpoint: Option<&Endpoint>) -> Option<HeaderValue> {
+    let host = match upstream.host() {
+        HostPolicy::Client => return None,
+        HostPolicy::Literal(host) => host,
+        // A Unix socket's path is no authority.
+        HostPolicy::Endpoint => match endpoint?.authority() {
+            path if path.starts_with("unix:") => "localhost",
+            name => name,
+        },
+    };
+    HeaderValue::from_str(host).ok()
 }

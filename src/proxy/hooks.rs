@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
+use pingora::{Error, ErrorType};
 
+use super::trip::Trip;
 use crate::filter::{BodyHook, Reply, panic_message};
 
 type Hooks = [Box<dyn BodyHook>];
@@ -34,4 +36,20 @@ fn pass(hook: &mut Box<dyn BodyHook>, piece: Bytes, end: bool) -> Result<Bytes, 
         let story = format!("a filter panicked within a body: {}", panic_message(&*panic));
         Err(Box::new(Reply::bare_problem(500).because("filter_failed", story)))
     })
+}
+
+/// Has a piece of the request's body pass what filters do with it.
+pub(super) fn pass_request_hooks(trip: &mut Trip, body: &mut Option<Bytes>, end: bool) -> pingora::Result<()> {
+    if trip.request_hooks.is_empty() {
+        return Ok(());
+    }
+    let piece = to_upstream(&mut trip.request_hooks, body.take().unwrap_or_default(), end);
+    let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
+    *body = Some(piece).filter(|piece| !piece.is_empty());
+    Ok(())
+}
+
+pub(super) fn refused_by_hook(trip: &mut Trip, reply: Box<Reply>) -> Box<Error> {
+    trip.body_refused = Some(reply);
+    Error::explain(ErrorType::InternalError, "a filter refused the body")
 }

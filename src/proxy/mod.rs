@@ -17,6 +17,7 @@
 
 mod boundary;
 mod cause;
+mod closing;
 mod connection;
 mod deadline;
 mod decide;
@@ -28,6 +29,7 @@ mod forwarded;
 mod guard;
 mod headers;
 mod hooks;
+mod intake;
 mod key;
 mod leg;
 mod listener_name;
@@ -35,6 +37,7 @@ mod mirror;
 mod open;
 mod pingora_headers;
 mod reply;
+mod response_head;
 mod retry;
 mod stream;
 mod symptom;
@@ -47,7 +50,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -56,32 +59,33 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::config::Protocol;
 use crate::filter::Reply;
-use crate::head::strict::{self, HeadProblem};
 use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
 use crate::upstream::only_http1;
-use connection::Connection;
+use closing::{begin_response, linger_afterwards};
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run, unrouted};
-use diagnosis::{fault_of, is_of_the_request};
+use diagnosis::{fault_of, is_of_the_request, witness};
 pub use exchange::{Exchange, Peer};
+use fault::ClientFault;
 pub use fault::Fault;
-use fault::{ClientFault, UpstreamFault};
 pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
+use hooks::{pass_request_hooks, refused_by_hook};
+use intake::{can_drain, incoming, must_close, wire_length};
 pub use listener_name::ListenerName;
-use mirror::Mirrors;
+use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
+use response_head::{check_response, is_unbounded, leave_length_open, refuse_other_version};
 use retry::Why;
 use stream::GuardStream;
-use symptom::{Refused, Symptom};
 use trip::Trip;
+use try_limit::{bound_try, end_try};
 
 /// The gateway as Pingora drives it. Clones share everything.
 #[derive(Clone)]
@@ -96,13 +100,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the rest of a small body is waited for after the answer, so that the connection can be used again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// An upstream may send so many interim responses (1xx) before its final one: a few 103s and a 100 are usual, and an
-/// endless run would keep an exchange alive for ever.
-const MOST_INTERIM: u32 = 16;
-
-/// A body up to this size is read to its end after an early answer; with a larger one the connection is closed.
-const DRAIN_SIZE: u64 = 64 * 1024;
 
 impl Gateway {
     /// A gateway that serves this snapshot.
@@ -197,46 +194,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-/// From here on the client can only be told by a broken connection that something went wrong.
-fn begin_response(session: &mut Session, trip: &mut Trip, status: StatusCode) {
-    trip.answered.status = Some(status.as_u16());
-    if let Some(connection) = trip.connection() {
-        connection.mark_answered();
-        if connection.ending() > Ending::No {
-            session.set_keepalive(None);
-            // The next request may be on its way already; unread, it would reset what the client has not read yet.
-            connection.hand_back();
-        }
-    }
-}
-
-/// The guard takes the stream back when the exchange is over, and closes it so that the client gets to read the answer.
-fn linger_afterwards(trip: &Trip) {
-    if let Some(connection) = trip.connection() {
-        connection.hand_back();
-    }
-}
-
-/// How long a request was on the wire, head and body; `None` for a chunked one.
-fn wire_length(session: &Session) -> Option<u64> {
-    let headers = &session.req_header().headers;
-    let head = session.as_http1()?.get_headers_raw_bytes().len() as u64;
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return None;
-    }
-    let body = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    Some(head.saturating_add(body.unwrap_or(0)))
-}
-
-/// Whether what is left of a request's body is small and sure to come.
-fn can_drain(session: &Session) -> bool {
-    let head = session.req_header();
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    !head.headers.contains_key(EXPECT)
-        && !head.headers.contains_key(TRANSFER_ENCODING)
-        && length.is_none_or(|length| length <= DRAIN_SIZE)
 }
 
 #[async_trait::async_trait]
@@ -339,6 +296,7 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
         kept: bool,
     ) -> Box<Error> {
+        end_try(trip);
         witness(trip, &e);
         let fault = fault_of(&e, trip);
         e.set_retry(trip.survives(&e, &fault, session, kept));
@@ -371,7 +329,9 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         refuse_other_version(head, trip)?;
-        bound_try(head.version, trip);
+        if let Some(onward) = trip.onward.as_mut().filter(|_| head.version == Version::HTTP_2) {
+            onward.socket = None;
+        }
         to_upstream(trip, &mut RequestHeaders(head));
         if trip.request_hooks.iter().any(|hook| hook.changes_length()) {
             head.remove_header(&CONTENT_LENGTH);
@@ -393,6 +353,9 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         trip.asked.is_whole |= end;
+        if end && trip.answered.status.is_none() {
+            bound_try(trip);
+        }
         pass_request_hooks(trip, body, end)?;
         trip.asked.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         go_on_with_copy(trip, body.as_ref(), end);
@@ -479,6 +442,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {
+        end_try(trip);
         if let Some(reply) = trip.body_refused.take() {
             return self.refuse_body(session, *reply, trip).await;
         }
@@ -525,158 +489,5 @@ impl ProxyHttp for Gateway {
         if let Some(connection) = trip.connection() {
             connection.mark_logged();
         }
-    }
-}
-
-/// What the engine wants to know of a request that Pingora has read; `None` for a target that is not text.
-fn incoming<'a>(session: &'a Session, trip: &Trip) -> Option<Incoming<'a>> {
-    let head = session.req_header();
-    Some(Incoming {
-        method: &head.method,
-        version: head.version,
-        target: std::str::from_utf8(head.raw_path()).ok()?,
-        headers: &head.headers,
-        mended: mended(session, trip),
-        peer: trip.connection().map_or(Peer::Unix, |connection| connection.peer),
-    })
-}
-
-/// What Pingora has mended silently in a head: it escapes spaces in a target, and drops a `Content-Length` beside a
-/// `Transfer-Encoding`.
-fn mended(session: &Session, trip: &Trip) -> Option<HeadProblem> {
-    if trip.connection().is_some_and(Connection::has_odd_line) {
-        return Some(HeadProblem::Target);
-    }
-    let is_chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
-    let raw = session.as_http1().filter(|_| is_chunked)?.get_headers_raw_bytes();
-    names_a_length(&raw).then_some(HeadProblem::AmbiguousLength)
-}
-
-/// An endpoint that negotiates nothing is spoken to by HTTP/1.1 on Pingora's own, also where only HTTP/2 was wanted.
-fn refuse_other_version(head: &RequestHeader, trip: &Trip) -> pingora::Result<()> {
-    let wanted = trip.onward.as_ref().map(|onward| onward.upstream.settings().protocol);
-    if wanted == Some(Protocol::Http2) && head.version != Version::HTTP_2 {
-        let why = "the endpoint negotiated no HTTP/2, and `protocol` is `http2`";
-        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
-    }
-    Ok(())
-}
-
-/// Sets the time that a try has, if its connection is for this one exchange.
-fn bound_try(version: Version, trip: &Trip) {
-    let Some(onward) = trip.onward.as_ref().filter(|_| version != Version::HTTP_2) else { return };
-    if let (Some(per_try), Some(connection)) = (trip.per_try(), trip.connection())
-        && let (Some(began), Some(socket)) = (onward.tried_at, onward.socket)
-    {
-        connection.try_limit.begin(socket, began + per_try);
-    }
-}
-
-/// Has a piece of the request's body pass what filters do with it.
-fn pass_request_hooks(trip: &mut Trip, body: &mut Option<Bytes>, end: bool) -> pingora::Result<()> {
-    if trip.request_hooks.is_empty() {
-        return Ok(());
-    }
-    let piece = hooks::to_upstream(&mut trip.request_hooks, body.take().unwrap_or_default(), end);
-    let piece = piece.map_err(|reply| refused_by_hook(trip, reply))?;
-    *body = Some(piece).filter(|piece| !piece.is_empty());
-    Ok(())
-}
-
-fn refused_by_hook(trip: &mut Trip, reply: Box<Reply>) -> Box<Error> {
-    trip.body_refused = Some(reply);
-    Error::explain(ErrorType::InternalError, "a filter refused the body")
-}
-
-/// A body whose length a filter changes as it streams ends by its chunks, or for HTTP/1.0 with the connection.
-fn leave_length_open(head: &mut ResponseHeader, version: Version) -> pingora::Result<()> {
-    head.remove_header(&CONTENT_LENGTH);
-    if version == Version::HTTP_11 {
-        head.insert_header(TRANSFER_ENCODING, "chunked")?;
-    }
-    Ok(())
-}
-
-/// Offers what came of the body to the mirror, if the request has one.
-fn go_on_with_copy(trip: &mut Trip, piece: Option<&Bytes>, end: bool) {
-    let so_far = trip.asked.body_bytes;
-    let Some(onward) = trip.onward.as_mut() else { return };
-    let keeps_up = match (&mut onward.copy, piece) {
-        (Some(copy), Some(piece)) => copy.body(piece, so_far),
-        _ => true,
-    };
-    if let Some(copy) = onward.copy.take_if(|_| end || !keeps_up)
-        && keeps_up
-    {
-        copy.end();
-    }
-}
-
-/// Refuses what an upstream must not send: framing that the client could read in another way, a protocol switch that
-/// nobody asked for, an endless run of interim responses.
-fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora::Result<()> {
-    let status = head.status;
-    let refused = if status == StatusCode::SWITCHING_PROTOCOLS && !trip.asked.upgrade {
-        Err((UpstreamFault::UnexpectedSwitch, "a 101 that was not asked for".to_owned()))
-    } else if status.is_informational() && trip.answered.interim >= MOST_INTERIM {
-        Err((UpstreamFault::TooManyInterim, format!("more than {MOST_INTERIM}")))
-    } else if head.version == Version::HTTP_10 && head.headers.contains_key(TRANSFER_ENCODING) {
-        // RFC 9112, 6.1: framing that such a server can't have meant.
-        Err((UpstreamFault::BadFraming, "an HTTP/1.0 response with a Transfer-Encoding".to_owned()))
-    } else {
-        let checked = strict::check_response(status.as_u16(), &head.headers);
-        checked.map_err(|problem| (UpstreamFault::BadFraming, problem.to_string()))
-    };
-    trip.answered.interim += u32::from(status.is_informational());
-    refused.map_err(|(fault, why)| {
-        let what = "the upstream's response is refused";
-        Error::because(ErrorType::InvalidHTTPHeader, what, Refused { fault, why }).into_up()
-    })
-}
-
-/// Writes down how a try failed, unless that is known already.
-fn witness(trip: &mut Trip, e: &Error) {
-    if let (ErrorType::HTTPStatus(status), true) = (e.etype(), trip.onward.as_ref().is_some_and(|on| on.is_passed_over))
-    {
-        return trip.witness_status(*status);
-    }
-    let fault = fault_of(e, trip);
-    let is_of_no_consequence = trip.answered.whole && is_of_the_request(&fault, e);
-    if !is_of_no_consequence {
-        trip.witness(&fault, Symptom::of(e));
-    }
-}
-
-/// Whether a head as it came over the wire has a `Content-Length`.
-fn names_a_length(raw: &[u8]) -> bool {
-    let name = CONTENT_LENGTH.as_str().as_bytes();
-    raw.split(|&byte| byte == b'\n').any(|line| {
-        let (start, rest) = line.split_at(name.len().min(line.len()));
-        start.eq_ignore_ascii_case(name) && matches!(rest.first(), Some(b':' | b' ' | b'\t'))
-    })
-}
-
-/// After a head whose framing is in doubt nothing on the connection can be trusted any more.
-fn must_close(fault: &Fault) -> bool {
-    matches!(fault, Fault::Head(_) | Fault::Malformed)
-}
-
-/// Whether a response runs as long as it wants: only the upstream's `idle` timeout bounds it.
-fn is_unbounded(head: &ResponseHeader) -> bool {
-    let media_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    let is = |name: &[u8]| media_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    head.status == StatusCode::SWITCHING_PROTOCOLS || is(b"text/event-stream") || is(b"application/grpc")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_is_found_in_a_raw_head_however_it_is_written() {
-        assert!(names_a_length(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\n\r\n"));
-        assert!(names_a_length(b"POST / HTTP/1.1\nContent-Length:3\n\n"));
-        assert!(!names_a_length(b"POST / HTTP/1.1\r\nX-Content-Length: 3\r\n\r\n"));
-        assert!(!names_a_length(b"POST / HTTP/1.1\r\nContent-Length-Hint: 3\r\n\r\n"));
     }
 }

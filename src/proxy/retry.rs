@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use pingora::{Error, ErrorSource, RetryType};
+use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use pingora_proxy::Session;
 
 use super::exchange::Exchange;
@@ -100,27 +100,44 @@ impl Exchange {
         }
         let at_hand = !session.as_ref().retry_buffer_truncated();
         match &e.retry {
-            // The server has said that it did not take the request up (RFC 9113, 8.7), so any method will do.
-            RetryType::Decided(true) => return at_hand && self.try_again(Why::NotTakenUp, Instant::now()),
-            // It closed a connection that it took for idle, as we took it up again. That is nobody's failure.
-            RetryType::ReusedOnly if kept => {
-                if let Some(onward) = self.onward.as_mut().filter(|_| can_be_repeated(session)) {
-                    onward.spent = onward.spent.saturating_sub(1);
-                    onward.was_stale = true;
-                    return true;
+            // The server has said that it did not take the request up (RFC 9113, 8.7), so any method will do. Of frames
+            // that we don't understand Pingora says the same, but the server may have done everything by then.
+            RetryType::Decided(true) if *e.etype() != ErrorType::InvalidH2 => {
+                return at_hand && self.try_again(Why::NotTakenUp, Instant::now());
+            }
+            RetryType::ReusedOnly if kept && self.is_stale(fault) && can_be_repeated(session) => {
+                if let Some(onward) = self.onward.as_mut() {
+                    onward.forgive();
                 }
-                return false;
+                return true;
             }
             _ => {}
         }
         let why = match fault {
             Fault::Upstream(
-                UpstreamFault::ClosedBeforeHead | UpstreamFault::ResetBeforeHead | UpstreamFault::TruncatedHead,
+                UpstreamFault::ClosedBeforeHead
+                | UpstreamFault::ResetBeforeHead
+                | UpstreamFault::TruncatedHead
+                | UpstreamFault::H2Goaway
+                | UpstreamFault::H2Reset
+                | UpstreamFault::H2Error,
             ) => Why::Reset,
             Fault::Upstream(UpstreamFault::TryTimeout) => Why::TooSlow,
             _ => return false,
         };
         can_be_repeated(session) && self.try_again(why, Instant::now())
+    }
+}
+
+impl Exchange {
+    /// Whether a kept connection was closed before it could have seen the request: the endpoint took it for idle as we
+    /// took it up again, which is nobody's failure. Believed once for an exchange, and of connections that it had to
+    /// itself: an endpoint that dies of a request, or dies with a hundred of them, is another matter.
+    fn is_stale(&self, fault: &Fault) -> bool {
+        let is_closed =
+            matches!(fault, Fault::Upstream(UpstreamFault::ClosedBeforeHead | UpstreamFault::ResetBeforeHead));
+        let is_first = self.onward.as_ref().is_some_and(|onward| onward.socket.is_some() && !onward.was_forgiven);
+        is_closed && is_first && self.answered.interim == 0
     }
 }
 

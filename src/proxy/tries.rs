@@ -6,7 +6,7 @@ use http::StatusCode;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::exchange::Onward;
-use super::fault::Fault;
+use super::fault::{Fault, UpstreamFault};
 use crate::config;
 use crate::upstream::{Ask, Limit, NoPick, Outcome};
 
@@ -17,7 +17,9 @@ impl Onward {
     /// # Errors
     /// Why there is none.
     pub fn next_peer(&mut self, per_try: Option<Duration>, now: Instant) -> Result<Box<HttpPeer>, Fault> {
-        if self.address == 0 {
+        // Only for another address of an endpoint that could not be reached the pick holds on.
+        if self.picked.is_none() || self.address == 0 {
+            self.address = 0;
             self.leave();
             let picked = self.upstream.pick(&self.ask(now)).map_err(Fault::from)?;
             self.spent += 1;
@@ -43,6 +45,14 @@ impl Onward {
             peer.options.read_timeout = Some(peer.options.read_timeout.map_or(per_try, |idle| idle.min(per_try)));
         }
         Ok(peer)
+    }
+
+    /// The latest try counts neither against the route's `attempts` nor against its endpoint, which may be asked again.
+    pub fn forgive(&mut self) {
+        self.spent = self.spent.saturating_sub(1);
+        self.address = 0;
+        self.was_stale = true;
+        self.was_forgiven = true;
     }
 
     /// The try before this one is over. Its endpoint is not asked again while there is another one, unless all that
@@ -114,9 +124,9 @@ impl Fault {
     /// What it says of the endpoint that was asked: `waiting` if that had the whole request and had sent no head yet.
     pub fn outcome(&self, waiting: bool) -> Outcome {
         match self {
-            Fault::Connect(_) | Fault::Upstream(_) => Outcome::Failed,
             // Else the client may be who was slow.
-            Fault::Deadline if waiting => Outcome::Failed,
+            Fault::Deadline | Fault::Upstream(UpstreamFault::TryTimeout) if !waiting => Outcome::Abandoned,
+            Fault::Connect(_) | Fault::Upstream(_) | Fault::Deadline => Outcome::Failed,
             _ => Outcome::Abandoned,
         }
     }

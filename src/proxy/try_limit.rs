@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::trip::Trip;
+
 /// The time that the try of the exchange under way has. Set, struck and ended in the one task that drives the exchange,
 /// so that the socket is that of the try and no later one's that got its number.
 #[derive(Debug)]
@@ -64,6 +66,22 @@ impl TryLimit {
             // It has just ended by itself.
             log::debug!("a try could not be broken off: {e}");
         }
+    }
+}
+
+/// Sets the time that a try has from the end of its request on, as Envoy has it: a slow client is not the endpoint's
+/// fault. Only a connection that is for this one exchange can be broken off.
+pub(super) fn bound_try(trip: &Trip) {
+    let socket = trip.onward.as_ref().and_then(|onward| onward.socket);
+    if let (Some(per_try), Some(connection), Some(socket)) = (trip.per_try(), trip.connection(), socket) {
+        connection.try_limit.begin(socket, Instant::now() + per_try);
+    }
+}
+
+/// The try under way has ended by itself: its socket may soon be another's.
+pub(super) fn end_try(trip: &Trip) {
+    if let Some(connection) = trip.connection() {
+        connection.try_limit.end();
     }
 }
 

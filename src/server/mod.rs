@@ -59,6 +59,9 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long an exchange that is broken off may take to say so and to be written down.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Pingora's own bound on tries, above all that a route's `attempts` and an endpoint's addresses come to.
+const MOST_TRIES: usize = 256;
+
 /// Upstream connections that are kept for the next request, over all upstreams. A pool that is smaller than the
 /// number of requests under way costs a connection per request.
 const POOL_SIZE: usize = 4096;
@@ -79,7 +82,13 @@ impl Server {
         let threads = threads(config);
         let gateway = Gateway::new(snapshot.clone(), log);
         let ca_file = ca_file();
-        let conf = ServerConf { threads, upstream_keepalive_pool_size: POOL_SIZE, ca_file, ..ServerConf::default() };
+        let conf = ServerConf {
+            threads,
+            upstream_keepalive_pool_size: POOL_SIZE,
+            max_retries: MOST_TRIES,
+            ca_file,
+            ..ServerConf::default()
+        };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
         let open = Arc::new(Open::default());
         join(begin(&snapshot), begin_filters(&snapshot)).await;
@@ -123,6 +132,8 @@ impl Server {
         begin_filters(&snapshot).await;
         end_replaced(&self.gateway.snapshot(), &snapshot);
         begin(&snapshot).await;
+        // What became of endpoints since it was compiled is known to them, and not yet to who picks.
+        snapshot.upstreams().for_each(|upstream| upstream.refresh(Instant::now().into_std()));
         // Each exchange has the names of its own generation, so those of the next are known before it is served.
         self.listeners.rename(&plan, snapshot.generation());
         self.gateway.swap(snapshot.clone());

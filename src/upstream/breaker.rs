@@ -79,7 +79,11 @@ impl Breaker {
     fn refusal(&self, gate: u64, at: Nanos) -> Result<(), Duration> {
         match gate {
             CLOSED => Ok(()),
-            probing if probing & PROBING != 0 => Err(Duration::ZERO),
+            // One that takes longer than this, such as for its client's sake, must not keep everybody out.
+            probing if probing & PROBING != 0 => {
+                let takes = at.saturating_sub(probing & !PROBING);
+                if takes < nanos(self.settings.open_for.0) { Err(Duration::ZERO) } else { Ok(()) }
+            }
             until if until <= at => Ok(()),
             until => Err(Duration::from_nanos(until - at)),
         }
@@ -178,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_takes_too_long_does_not_keep_everybody_out() {
+        let breaker = opened();
+        let slow = breaker.admit(10 * SECOND).unwrap().unwrap();
+        assert!(breaker.admit(11 * SECOND).is_err());
+        let next = breaker.admit(60 * SECOND).unwrap().unwrap();
+        drop(slow);
+        assert!(breaker.admit(60 * SECOND).is_err(), "the slow one says nothing any more");
+        assert_eq!(next.settle(false, 61 * SECOND), Some(Change::Closed));
+    }
+
+    #[test]
     fn a_probe_that_fails_opens_it_again_and_one_that_says_nothing_leaves_it_to_the_next() {
         let breaker = opened();
         let probe = breaker.admit(6 * SECOND).unwrap().unwrap();
@@ -207,28 +222,30 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
         #[test]
-        fn there_is_never_more_than_one_probe(steps in proptest::collection::vec(step(), 0..200)) {
+        fn there_is_never_more_than_one_probe_that_counts(steps in proptest::collection::vec(step(), 0..200)) {
             let settings = config::Breaker {
                 minimum_requests: Count(2), failure_ratio: Percent::whole(50),
                 window: Period(Duration::from_millis(500)), open_for: Period(Duration::from_millis(100)),
             };
             let breaker = Arc::new(Breaker::new(&settings));
             let mut at = 1;
-            let mut under_way: Vec<Option<Probe>> = Vec::new();
+            let mut under_way: Vec<(Nanos, Option<Probe>)> = Vec::new();
             for step in steps {
                 match step {
                     Step::Wait(millis) => at += u64::from(millis) * 10_000,
-                    Step::Ask => under_way.extend(breaker.admit(at).ok()),
+                    Step::Ask => under_way.extend(breaker.admit(at).ok().map(|probe| (at, probe))),
                     Step::End(which, failed) if which < under_way.len() => {
-                        match (under_way.swap_remove(which), failed) {
+                        match (under_way.swap_remove(which).1, failed) {
                             (probe, None) => drop(probe),
-                            (Some(probe), Some(failed)) => prop_assert!(probe.settle(failed, at).is_some()),
+                            (Some(probe), Some(failed)) => drop(probe.settle(failed, at)),
                             (None, Some(failed)) => prop_assert_ne!(breaker.record(failed, at), Some(Change::Closed)),
                         }
                     }
                     Step::End(..) => {}
                 }
-                prop_assert!(under_way.iter().flatten().count() <= 1);
+                let open_for = nanos(settings.open_for.0);
+                let young = under_way.iter().filter(|(since, probe)| probe.is_some() && at - since < open_for);
+                prop_assert!(young.count() <= 1);
             }
         }
     }

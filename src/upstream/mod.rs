@@ -233,6 +233,14 @@ impl Upstream {
         self.note_check(endpoint, passed, self.clock.at(now));
     }
 
+    /// Finds out anew who is used, as far as that has changed meanwhile elsewhere: in the generation before this one,
+    /// which goes on until this one is served.
+    pub fn refresh(&self, now: Instant) {
+        let _rebuilding = self.rebuilding.lock();
+        let membership = self.members.load().membership();
+        self.rebuild(membership, self.clock.at(now));
+    }
+
     /// Finds out anew who is used. Only under the lock.
     fn rebuild(&self, membership: Arc<Membership>, at: Nanos) {
         let members = Members::new(membership, &self.settings, at);

@@ -111,6 +111,38 @@ async fn a_try_that_brings_no_head_in_its_time_is_followed_by_another() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_hangs_is_a_try_like_any_other() {
+    let hangs = Upstream::new().on("*", [reply(200), silence()]).start().await;
+    let door = door_to(&[hangs.address()], ", retry: {attempts: 2, per_try: 100ms}").await;
+    assert_eq!(door.get("/").send().await.status, 200);
+    assert_eq!(door.get("/").send().await.status, 504);
+    let line = &door.log(2).await[1];
+    assert_eq!((line["cause"].as_str(), line["tries"].as_u64()), (Some("upstream_try_timeout"), Some(2)), "{line}");
+    assert_eq!(hangs.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_dies_of_a_request_on_a_kept_connection_gets_it_once_more_and_no_oftener() {
+    let dies = Upstream::new().on("/die", raw_then_close("")).on("*", reply(200)).start().await;
+    let door = door_to(&[dies.address()], ", retry: off").await;
+    assert_eq!(door.get("/").send().await.status, 200);
+    assert_eq!(door.get("/die").send().await.status, 502);
+    assert_eq!(dies.requests().iter().filter(|seen| seen.target == "/die").count(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_time_is_no_try_that_was_too_slow() {
+    let api = good().await;
+    let door = door_to(&[api.address()], ", retry: {per_try: 80ms}").await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.request("PUT", "/").header("content-length", "4")).await;
+    connection.write("ab").await;
+    tokio::time::timeout(Duration::from_millis(200), connection.read_head()).await.unwrap_err();
+    connection.write("cd").await;
+    assert_eq!(connection.read_response().await.status, 200);
+}
+
+#[tokio::test]
 async fn the_time_of_a_try_is_over_with_the_head() {
     let gate = Gate::new();
     let slow = Upstream::new().on("*", reply(200).chunk("one").wait(&gate).chunk("two")).start().await;

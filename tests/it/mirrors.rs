@@ -79,3 +79,35 @@ async fn a_mirror_gets_its_share_and_a_retry_is_copied_once() {
     assert_eq!((busy.requests().len(), shadow.requests().len()), (2, 1));
     assert_eq!(shadow.last().body, b"a body");
 }
+
+#[tokio::test]
+async fn a_mirror_sees_the_host_that_it_wants_to_see() {
+    let (api, shadow) = (good().await, good().await);
+    let door = Gateway::start(&format!(
+        "upstreams: {{shadow: {{endpoints: [\"{shadow}\"], host: shadow.internal}}}}\n\
+         routes: {{all: {{path: /, to: \"http://{api}\", mirror: {{to: shadow}}}}}}"
+    ))
+    .await;
+    door.get("/").host("shop.test").send().await;
+    shadow.wait_for_body(0).await;
+    assert_eq!((api.last().header("host"), shadow.last().header("host")), (Some("shop.test"), Some("shadow.internal")));
+}
+
+#[tokio::test]
+async fn a_mirror_of_an_upstream_by_http2_is_spoken_to_by_its_own_version() {
+    let (api, shadow) = (TlsUpstream::h2c().start().await, good().await);
+    let door = Gateway::start(&format!(
+        "upstreams: {{api: {{endpoints: [\"{}\"], protocol: http2}}}}\n\
+         routes: {{all: {{path: /, to: api, mirror: {{to: \"http://{shadow}\"}}}}}}",
+        api.address()
+    ))
+    .await;
+    assert_eq!(door.get("/a").host("shop.test").send().await.status, 200);
+    shadow.wait_for_body(0).await;
+    let seen = shadow.last();
+    assert_eq!(
+        (seen.version.as_str(), seen.target.as_str(), seen.header("host")),
+        ("HTTP/1.1", "/a", Some("shop.test"))
+    );
+    assert!(seen.complete && shadow.malformed().is_empty());
+}

@@ -15,16 +15,21 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// gRPC calls are told where the file sets a `timeout`: it then bounds the call at its server, too, though the door
 /// itself lets a stream that has begun run. Where the client has set a shorter one, that counts, less what has passed.
 pub(super) fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
+    let is_grpc = is_grpc(headers.get(&CONTENT_TYPE));
+    let name = exchange.forward().and_then(|forward| forward.deadline_header.as_ref());
+    if !is_grpc && name.is_none() {
+        return;
+    }
     let passed = Instant::now().saturating_duration_since(exchange.started);
     let left = exchange.timeout.map(|limit| limit.saturating_sub(passed));
-    if is_grpc(headers.get(&CONTENT_TYPE)) {
+    if is_grpc {
         let asked = headers.get(&GRPC_TIMEOUT).and_then(parse).map(|asked| asked.saturating_sub(passed));
         let own = left.filter(|_| exchange.route.as_ref().is_some_and(|taken| taken.route.has_own_timeout));
         if let Some(value) = asked.into_iter().chain(own).min().and_then(grpc_timeout) {
             headers.set(GRPC_TIMEOUT, value);
         }
     }
-    if let (Some(name), Some(left)) = (exchange.forward().and_then(|forward| forward.deadline_header.as_ref()), left) {
+    if let (Some(name), Some(left)) = (name, left) {
         headers.set(name.clone(), HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     }
 }

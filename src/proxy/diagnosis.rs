@@ -19,16 +19,15 @@ pub fn fault_of(e: &Error, trip: &Trip) -> Fault {
     }
 }
 
-/// Writes down how a try failed, unless that is known already.
-pub(super) fn witness(trip: &mut Trip, e: &Error) {
+/// Writes down how a try failed with `fault`, unless that is known already.
+pub(super) fn witness(trip: &mut Trip, e: &Error, fault: &Fault) {
     if let (ErrorType::HTTPStatus(status), true) = (e.etype(), trip.onward.as_ref().is_some_and(|on| on.is_passed_over))
     {
         return trip.witness_status(*status);
     }
-    let fault = fault_of(e, trip);
-    let is_of_no_consequence = trip.answered.whole && is_of_the_request(&fault, e);
+    let is_of_no_consequence = trip.answered.whole && is_of_the_request(fault, e);
     if !is_of_no_consequence {
-        trip.witness(&fault, Symptom::of(e));
+        trip.witness(fault, Symptom::of(e));
     }
 }
 

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::Uri;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -20,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::forwarded::host_of;
 use super::trip::Trip;
-use crate::upstream::{Ask, Outcome, Upstream, ca_file};
+use crate::upstream::{Ask, Outcome, Upstream, connector_options};
 
 /// What sends copies, for the whole door.
 pub(super) struct Mirrors {
@@ -70,9 +69,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 impl Mirrors {
     pub(super) fn new() -> Self {
-        let options = ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(POOL_SIZE) };
         Self {
-            connector: Connector::new(Some(options)),
+            connector: Connector::new(Some(connector_options(POOL_SIZE))),
             room: Arc::new(Semaphore::new(MOST)),
             memory: Arc::new(Semaphore::new(MEMORY)),
         }

@@ -280,7 +280,8 @@ impl ProxyHttp for Gateway {
     }
 
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, trip: &mut Trip, mut e: Box<Error>) -> Box<Error> {
-        witness(trip, &e);
+        let fault = fault_of(&e, trip);
+        witness(trip, &e, &fault);
         // Nothing was sent, so there may be another try whatever the method.
         let now = Instant::now();
         let more = trip.onward.as_mut().is_some_and(|onward| onward.next_address(now));
@@ -297,8 +298,8 @@ impl ProxyHttp for Gateway {
         kept: bool,
     ) -> Box<Error> {
         end_try(trip);
-        witness(trip, &e);
         let fault = fault_of(&e, trip);
+        witness(trip, &e, &fault);
         e.set_retry(trip.survives(&e, &fault, session, kept));
         e
     }
@@ -452,7 +453,7 @@ impl ProxyHttp for Gateway {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
         log::debug!("request {}: {e}", trip.request_id);
-        witness(trip, e);
+        witness(trip, e, &fault);
         let fault = trip.fail(fault);
         let status = fault.status();
         let tell = !matches!(fault, Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout));

@@ -7,14 +7,13 @@ use arc_swap::ArcSwapOption;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response};
-use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::timeout;
 
-use super::{Ask, Outcome, Remark, Transport, Upstream, ca_file, tls_reason};
+use super::{Ask, Outcome, Remark, Transport, Upstream, connector_options, tls_reason};
 use crate::config;
 use crate::config::{Protocol, UpstreamUrl};
 
@@ -163,12 +162,7 @@ impl Client {
     }
 
     fn connector(&self) -> &Connector {
-        self.connector.get_or_init(|| {
-            let mut options = ConnectorOptions::new(POOL_SIZE);
-            // Pingora panics on CAs of the system that it cannot read. Who needs them was refused then.
-            options.ca_file = ca_file();
-            Connector::new(Some(options))
-        })
+        self.connector.get_or_init(|| Connector::new(Some(connector_options(POOL_SIZE))))
     }
 }
 

@@ -85,7 +85,7 @@ pub use pick::{Ask, Limit, NoPick, Outcome, Picked};
 pub use retry_budget::RetryBudget;
 pub use status::{DiscoveryStatus, EndpointStatus, Status};
 use tasks::Tasks;
-pub use tls::{Remark, TlsFault, ca_file, classify, tls_reason};
+pub use tls::{Remark, TlsFault, ca_file, classify, connector_options, tls_reason};
 pub use transport::{Transport, only_http1};
 
 /// A named group of endpoints that serve the same thing.

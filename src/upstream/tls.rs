@@ -11,6 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pingora::connectors::ConnectorOptions;
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::RootCertStore;
@@ -159,6 +160,11 @@ const NO_CAS: &str = "/dev/null";
 /// connector from being made at all, also for upstreams that need none; those that do are refused before.
 pub fn ca_file() -> Option<String> {
     system_roots().is_err().then(|| NO_CAS.to_owned())
+}
+
+/// What a connector of Pingora's is made of that keeps so many connections, and reads CAs as [`ca_file`] says.
+pub fn connector_options(pool_size: usize) -> ConnectorOptions {
+    ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(pool_size) }
 }
 
 fn identity(client: &ClientCert, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CertKey>, Remark> {

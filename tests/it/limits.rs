@@ -1,12 +1,9 @@
 //! `limits`: bodies that are too large, and too many requests at a time.
 
-use std::sync::Arc;
-
 use http::HeaderName;
-use onedoor::filter::{
-    BodyHook, Configure, Env, Filter, Flow, Identity, Problems, Request as Asked, Result, Stage, async_trait,
-};
+use onedoor::filter::{BodyHook, Configure, Env, Filter, Flow, Problems, Request as Asked, Result, async_trait};
 
+use crate::support::who::{Nothing, Who};
 use crate::support::*;
 
 async fn door(api: &Server, limits: &str) -> Gateway {
@@ -208,7 +205,7 @@ async fn a_client_is_known_by_its_address_or_its_identity() {
         let listener = "\nlisteners: {web: {address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.0/8]}}\n";
         let door = Gateway::start_with(&(yaml + listener), registry()).await;
         let of = |number: u8| {
-            door.get("/").header("x-forwarded-for", format!("192.0.2.{number}")).header("x-who", format!("u{number}"))
+            door.get("/").header("x-forwarded-for", format!("192.0.2.{number}")).header("x-user", format!("u{number}"))
         };
         let _held = tokio::spawn(of(1).send());
         api.wait_for_requests(1).await;
@@ -255,15 +252,8 @@ async fn what_cannot_be_meant_is_refused_with_what_is() {
     }
 }
 
-/// Believes who a client says it is.
-struct Who;
-
 /// Panics where a header says so, after `limits` has let the request in.
 struct Panics;
-
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 struct PanicsInBody;
 
@@ -275,25 +265,6 @@ impl BodyHook for PanicsInBody {
 
 fn header(request: &Asked<'_>, name: &'static str) -> Option<String> {
     request.header(&HeaderName::from_static(name)).map(|value| String::from_utf8(value.to_vec()).unwrap())
-}
-
-#[async_trait]
-impl Filter for Who {
-    async fn request(&self, request: &mut Asked<'_>) -> Result<Flow> {
-        let who = header(request, "x-who").map(|who| Arc::new(Identity::new(who, "test")));
-        *request.subject.identity = who;
-        Ok(Flow::Continue)
-    }
-}
-
-impl Configure for Who {
-    const KIND: &'static str = "who";
-    const STAGE: Stage = Stage::Auth;
-    type Config = Nothing;
-
-    fn configure(_: Nothing, _: &Env<'_>) -> std::result::Result<Self, Problems> {
-        Ok(Self)
-    }
 }
 
 #[async_trait]

@@ -4,41 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::join_all;
-use http::{HeaderName, Method};
+use http::Method;
 use onedoor::explain::{Question, explain};
-use onedoor::filter::{
-    Configure, Env, Filter, Flow, Identity, Problems, Registry, Request, Result, Stage, async_trait,
-};
+use onedoor::filter::Registry;
 
 use crate::support::redis::Redis;
+use crate::support::who::Who;
 use crate::support::*;
-
-/// Says who asks, as the client does.
-struct Who;
-
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-#[async_trait]
-impl Filter for Who {
-    async fn request(&self, request: &mut Request<'_>) -> Result<Flow> {
-        let user = request.header(&HeaderName::from_static("x-user")).map(String::from_utf8_lossy);
-        let identity = user.map(|user| Arc::new(Identity::new(user.into_owned(), "test")));
-        *request.subject.identity = identity;
-        Ok(Flow::Continue)
-    }
-}
-
-impl Configure for Who {
-    const KIND: &'static str = "who";
-    const STAGE: Stage = Stage::Auth;
-    type Config = Nothing;
-
-    fn configure(_: Nothing, _: &Env<'_>) -> std::result::Result<Self, Problems> {
-        Ok(Self)
-    }
-}
 
 fn registry() -> Registry {
     onedoor::builtins().with::<Who>()

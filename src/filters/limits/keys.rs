@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire};
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
+
+use crate::config::Prefixes;
 
 /// Whose request it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,9 +29,8 @@ pub(super) enum Key {
 impl Key {
     /// Of a client at this address, if it has one.
     pub(super) fn of_ip(ip: Option<IpAddr>) -> Self {
-        match ip.map(|ip| ip.to_canonical()) {
-            Some(IpAddr::V6(ip)) => Self::Ip(Ipv6Addr::from(u128::from(ip) >> 64 << 64).into()),
-            Some(ip) => Self::Ip(ip),
+        match ip {
+            Some(ip) => Self::Ip(Prefixes::default().network_of(ip)),
             None => Self::None,
         }
     }

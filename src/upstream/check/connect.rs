@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pingora::connectors::TransportConnector;
 use pingora::connectors::http::v2::{H2HandshakeSettings, handshake};
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
 use pingora::protocols::{ALPN, Stream};
 use pingora::upstreams::peer::HttpPeer;
 
-use super::super::tls::ca_file;
+use super::super::tls::connector_options;
 use super::reason;
 
 /// Makes the connections of checks. Clones are the same one: share it between all upstreams, since the system's
@@ -37,7 +37,7 @@ impl Connector {
     pub(super) async fn connect(&self, peers: Vec<HttpPeer>, time: Duration) -> Result<(Stream, HttpPeer), String> {
         let transport = self.0.get_or_init(|| {
             // No connection is ever given to the pool.
-            TransportConnector::new(Some(ConnectorOptions { ca_file: ca_file(), ..ConnectorOptions::new(1) }))
+            TransportConnector::new(Some(connector_options(1)))
         });
         let share = time / u32::try_from(peers.len()).unwrap_or(u32::MAX).max(1);
         let mut why = "no address".to_owned();

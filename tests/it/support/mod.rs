@@ -31,6 +31,7 @@ pub mod redis;
 pub mod script;
 pub mod tls;
 pub mod upstream;
+pub mod who;
 pub mod wire;
 
 use std::fmt;

@@ -25,7 +25,7 @@
 //! | 4 | [`snapshot`] | `compile(config, registry, previous)`: all or every problem |
 //! | 3 | `filters`, [`route`] | the filters that come along, a file each; which request takes which route |
 //! | 2 | [`filter`] | the contract for filters: `Filter`, `Configure`, `Flow`, chain, registry |
-//! | 1 | [`head`], `template`, [`upstream`] | a request's head; texts with `{variables}`; whose turn it is, and how it is reached |
+//! | 1 | [`head`], `proxy_protocol`, `seldom`, `template`, [`upstream`] | a request's head; the PROXY header; what is told now and then; texts with `{variables}`; whose turn it is, and how it is reached |
 //! | 0 | [`config`] | the shape of the file, narrow values, places (line:column), secrets; alone knows the YAML crate |
 //!
 //! # The trip of a request
@@ -56,7 +56,9 @@ mod filters;
 pub mod head;
 mod observe;
 mod proxy;
+mod proxy_protocol;
 pub mod route;
+mod seldom;
 pub mod server;
 pub mod snapshot;
 mod template;

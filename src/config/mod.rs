@@ -40,7 +40,7 @@ pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
 pub use file::{Loaded, Refused, read as read_file};
-pub use listener::Listener;
+pub use listener::{Listener, ListenerLimits};
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};
@@ -58,6 +58,6 @@ pub use upstream::{
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, LimitKey, ListenAddress, LogLevel,
     Name, Network, OneOrMany, Per, Percent, Period, Prefixes, Protocol, Rate, RawNode, RequestHeaderName, RequestHost,
-    RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange, Switch, Threads, TlsName,
+    RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange, Switch, Threads, TlsName, ToHttps,
     TrustedPeer, UpstreamUrl, Weight, by_header,
 };

@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-use super::value::{AccessFormat, AccessTarget, LogLevel, Period, Threads};
+use super::value::{AccessFormat, AccessTarget, Count, LogLevel, Period, Threads};
 
 /// How the process runs.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -18,13 +18,15 @@ use super::value::{AccessFormat, AccessTarget, LogLevel, Period, Threads};
 pub struct Process {
     /// Worker threads: `auto` (one for each core) or a number. Read at start only.
     pub threads: Threads,
+    /// Connections of clients open at a time, over all listeners; one more is closed unheard.
+    pub connections: Count,
     /// The longest time that a stopping door waits for what is under way.
     pub drain: Period,
 }
 
 impl Default for Process {
     fn default() -> Self {
-        Self { threads: Threads::Auto, drain: Period(Duration::from_secs(30)) }
+        Self { threads: Threads::Auto, connections: Count(50_000), drain: Period(Duration::from_secs(30)) }
     }
 }
 

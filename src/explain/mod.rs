@@ -144,7 +144,7 @@ enum Endpoints {
 
 async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoints) -> Explanation {
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
-    let listener = listener.or_else(|| snapshot.listeners().first()).map(|listener| listener.name.clone());
+    let listener = listener.or_else(|| snapshot.listeners().first()).cloned();
     let mut headers = question.headers.clone();
     headers.entry(HOST).or_insert_with(|| host_of(&question.target));
     let incoming = Incoming {
@@ -154,6 +154,7 @@ async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoin
         headers: &headers,
         mended: None,
         peer: question.peer,
+        tls: None,
     };
     let mut exchange = Exchange::new(snapshot.clone(), listener);
     exchange.identity = question.identity.clone().map(Arc::new);
@@ -187,7 +188,7 @@ fn understood(question: &Question, exchange: &Exchange, trace: Vec<Verdict>, nea
     let canonical = exchange.path().map(|path| path.canonical().to_owned());
     Explanation {
         request: format!("{} {}", question.method, question.target),
-        listener: exchange.listener.as_deref().map(str::to_owned),
+        listener: exchange.listener.as_deref().map(|listener| listener.name.to_string()),
         host: Some(exchange.asked.host.to_string()).filter(|host| !host.is_empty()),
         canonical: canonical.clone(),
         client: exchange.client.ip,

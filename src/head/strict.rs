@@ -14,14 +14,22 @@ use thiserror::Error;
 use super::Headers;
 use super::host::{self, HostProblem};
 
-/// How many header lines a request may have.
-const MOST_HEADERS: usize = 100;
+/// How much a request's head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Header lines: above that 431.
+    pub headers: usize,
+    /// Bytes of all header lines, each with its `: ` and line end: above that 431.
+    pub header_bytes: usize,
+    /// Bytes of the request target: above that 414.
+    pub target_bytes: usize,
+}
 
-/// Bytes of all header lines, each with its `: ` and line end.
-const MOST_HEADER_BYTES: usize = 64 << 10;
-
-/// Bytes of the request target.
-const MOST_TARGET_BYTES: usize = 16 << 10;
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { headers: 100, header_bytes: 64 << 10, target_bytes: 16 << 10 }
+    }
+}
 
 /// What was found out while checking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,13 +88,13 @@ pub enum HeadProblem {
     /// `TRACE` would show a client what the door adds, `CONNECT` would make a tunnel.
     #[error("the door does not do this method")]
     Method,
-    /// More than 100 header lines.
+    /// More header lines than [`HeadLimits::headers`].
     #[error("the request has too many headers")]
     TooManyHeaders,
-    /// More than 64 KiB of header lines, each counted with its `: ` and line end.
+    /// More than [`HeadLimits::header_bytes`].
     #[error("the request's headers are too big")]
     HeadersTooBig,
-    /// More than 16 KiB.
+    /// Longer than [`HeadLimits::target_bytes`].
     #[error("the request's target is too long")]
     TargetTooLong,
     /// Neither a path nor an `http://` or `https://` URL with one, or its query holds what has to be percent-encoded:
@@ -136,16 +144,17 @@ pub fn check<'a>(
     version: Version,
     target: &'a str,
     headers: &'a dyn Headers,
+    limits: HeadLimits,
 ) -> Result<Checked<'a>, HeadProblem> {
     // Its target is an authority, which no other method may have.
     if *method == Method::CONNECT {
         return Err(HeadProblem::Method);
     }
-    if target.len() > MOST_TARGET_BYTES {
+    if target.len() > limits.target_bytes {
         return Err(HeadProblem::TargetTooLong);
     }
     let (authority, path_and_query) = split_target(target)?;
-    let seen = Seen::read(headers)?;
+    let seen = Seen::read(headers, limits)?;
     seen.check_framing(version)?;
     let host = seen.host(version, authority)?;
     Ok(Checked { host, path_and_query })
@@ -252,7 +261,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn read(headers: &'a dyn Headers) -> Result<Self, HeadProblem> {
+    fn read(headers: &'a dyn Headers, limits: HeadLimits) -> Result<Self, HeadProblem> {
         let mut seen = Self::default();
         let (mut count, mut size, mut tokens) = (0_usize, 0_usize, 0_usize);
         let mut result = Ok(());
@@ -262,9 +271,9 @@ impl<'a> Seen<'a> {
             }
             count += 1;
             size = size.saturating_add(name.as_str().len()).saturating_add(value.len()).saturating_add(4);
-            result = if count > MOST_HEADERS {
+            result = if count > limits.headers {
                 Err(HeadProblem::TooManyHeaders)
-            } else if size > MOST_HEADER_BYTES {
+            } else if size > limits.header_bytes {
                 Err(HeadProblem::HeadersTooBig)
             } else if holds_control(value) {
                 Err(HeadProblem::HeaderValue)
@@ -467,7 +476,8 @@ mod tests {
 
     fn with(version: Version, target: &str, lines: &[(&str, &str)]) -> Result<(String, String), HeadProblem> {
         let map = headers(lines);
-        check(&Method::GET, version, target, &map).map(|head| (head.host.into_owned(), head.path_and_query.to_owned()))
+        check(&Method::GET, version, target, &map, HeadLimits::default())
+            .map(|head| (head.host.into_owned(), head.path_and_query.to_owned()))
     }
 
     /// The problem of a request that is good but for these lines.
@@ -558,7 +568,7 @@ mod tests {
         }
         assert!(check_method(&Method::GET).is_ok());
         let purge = Method::from_bytes(b"PURGE").unwrap();
-        assert!(check(&purge, Version::HTTP_11, "/", &map).is_ok());
+        assert!(check(&purge, Version::HTTP_11, "/", &map, HeadLimits::default()).is_ok());
     }
 
     #[test]
@@ -707,7 +717,9 @@ mod tests {
     fn control_bytes_in_values_are_refused() {
         for byte in [0, b'\r', b'\n', 0x1b, 0x7f] {
             let value = [b'a', byte];
-            let found = check(&Method::GET, Version::HTTP_11, "/", &Raw(&header::ACCEPT, &value)).unwrap_err();
+            let found =
+                check(&Method::GET, Version::HTTP_11, "/", &Raw(&header::ACCEPT, &value), HeadLimits::default())
+                    .unwrap_err();
             assert_eq!(found, HeadProblem::HeaderValue);
         }
     }
@@ -719,7 +731,7 @@ mod tests {
                 header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT,
                 header::UPGRADE, header::ACCEPT,
             ];
-            check(&Method::GET, Version::HTTP_11, &target, &Raw(&names[which], &value)).ok();
+            check(&Method::GET, Version::HTTP_11, &target, &Raw(&names[which], &value), HeadLimits::default()).ok();
             check_response(if which % 2 == 0 { 200 } else { 204 }, &Raw(&names[which], &value)).ok();
         }
     }

@@ -5,27 +5,34 @@
 //! Pingora's future and takes back the stream and the [`Exchange`], which hand themselves over as they are dropped.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use pingora::protocols::Stream;
 
+use super::arrival::{Arrival, Secured};
 use super::boundary::Boundary;
 use super::exchange::{Exchange, Peer};
-use super::listener_name::ListenerName;
+use super::live_listener::LiveListener;
 use super::try_limit::TryLimit;
+use crate::config::ListenerLimits;
+use crate::snapshot::Listener;
 
 /// What is known of a connection by all who have a hand in it.
 #[derive(Debug)]
 pub struct Connection {
     /// The listener that accepted it.
-    listener: Arc<ListenerName>,
-    /// Its other end.
-    pub peer: Peer,
+    listener: Arc<LiveListener>,
+    /// The listener's settings when it was accepted.
+    settings: Arc<Listener>,
+    /// Its other end, whoever that stands for.
+    accepted_from: Peer,
+    arrival: OnceLock<Arrival>,
     opened: Instant,
+    requests: AtomicU32,
     phase: AtomicU8,
     /// Nanoseconds after `opened`; [`NO_DEADLINE`] for none.
     deadline: AtomicU64,
@@ -81,16 +88,16 @@ pub enum Ending {
 
 const NO_DEADLINE: u64 = u64::MAX;
 
-/// How long a head may take from its first byte to its last.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(listener: Arc<ListenerName>, peer: Peer) -> Self {
+    pub fn new(listener: Arc<LiveListener>, accepted_from: Peer) -> Self {
         Self {
+            settings: listener.now(),
             listener,
-            peer,
+            accepted_from,
+            arrival: OnceLock::new(),
             opened: Instant::now(),
+            requests: AtomicU32::new(0),
             phase: AtomicU8::new(Phase::Idle as u8),
             deadline: AtomicU64::new(NO_DEADLINE),
             answered: AtomicBool::new(false),
@@ -106,9 +113,55 @@ impl Connection {
         }
     }
 
-    /// The name that the listener which accepted it has in the configuration of this generation.
-    pub fn listener(&self, generation: u64) -> Arc<str> {
+    /// The listener that accepted it, as the configuration of this generation has it.
+    pub fn listener(&self, generation: u64) -> Arc<Listener> {
         self.listener.at(generation)
+    }
+
+    /// The listener that accepted it, whatever its settings are now.
+    pub(super) fn live_listener(&self) -> &LiveListener {
+        &self.listener
+    }
+
+    /// The listener's settings when it was accepted.
+    pub fn settings(&self) -> &Listener {
+        &self.settings
+    }
+
+    /// What one client may cost on it.
+    pub fn limits(&self) -> &ListenerLimits {
+        &self.settings.limits
+    }
+
+    /// It may have its first request. Said once.
+    pub(super) fn arrive(&self, arrival: Arrival) {
+        // A second word would be a slip of the guard's; the first holds.
+        self.arrival.set(arrival).ok();
+    }
+
+    /// Its other end; behind a load balancer that speaks the PROXY protocol, the client that this stands for.
+    pub fn peer(&self) -> Peer {
+        self.arrival.get().map_or(self.accepted_from, |arrival| arrival.peer)
+    }
+
+    /// Its other end, whoever that stands for.
+    pub(super) fn accepted_from(&self) -> Peer {
+        self.accepted_from
+    }
+
+    /// What TLS has shown of it; `None` without TLS.
+    pub fn tls(&self) -> Option<&Arc<Secured>> {
+        self.arrival.get().and_then(|arrival| arrival.tls.as_ref())
+    }
+
+    /// How long it is kept without a request, in whole seconds as Pingora counts them, and at least one.
+    pub(super) fn keep_alive(&self) -> u64 {
+        self.limits().idle_timeout.0.as_secs().max(1)
+    }
+
+    /// One more request; whether it is the last that the connection may have.
+    pub(super) fn count_request(&self) -> bool {
+        self.requests.fetch_add(1, Relaxed).saturating_add(1) >= self.limits().requests_per_connection.0
     }
 
     /// Asks it to end.
@@ -166,7 +219,7 @@ impl Connection {
     pub(super) fn begin_head(&self) {
         if self.phase() == Phase::Idle {
             self.phase.store(Phase::Head as u8, Relaxed);
-            self.set_deadline(Some(Instant::now() + HEAD_TIMEOUT));
+            self.set_deadline(Some(Instant::now() + self.limits().header_timeout.0));
         }
     }
 
@@ -182,7 +235,7 @@ impl Connection {
     pub fn head_age(&self) -> Duration {
         match self.deadline() {
             Some(at) if self.phase() == Phase::Head => {
-                HEAD_TIMEOUT.saturating_sub(at.saturating_duration_since(Instant::now()))
+                self.limits().header_timeout.0.saturating_sub(at.saturating_duration_since(Instant::now()))
             }
             _ => Duration::ZERO,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, EXPECT, HOST, ORIGIN, REFERER, USER_AGENT};
 use http::{HeaderMap, Method, Version};
 
+use super::arrival::Secured;
 use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
 use super::{forwarded, headers, key};
@@ -30,6 +31,8 @@ pub struct Incoming<'a> {
     pub mended: Option<HeadProblem>,
     /// The other end of the connection.
     pub peer: Peer,
+    /// What TLS has shown of it.
+    pub tls: Option<Arc<Secured>>,
 }
 
 /// What the door does with a request.
@@ -51,6 +54,10 @@ pub enum Decision {
 pub fn route(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Box<Decision>> {
     identify(exchange, incoming);
     let path = understand(exchange, incoming).map_err(refuse)?;
+    if let Some(reply) = to_https(exchange, &path) {
+        exchange.asked.path = Some(path);
+        return Err(Box::new(Decision::Reply(reply)));
+    }
     match find(exchange, incoming, &path) {
         Ok((route, matched)) => {
             exchange.timeout = route.timeout;
@@ -119,10 +126,9 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
 
 /// What is known of a request before anything in it was checked: enough for a line in the log.
 fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
-    let snapshot = exchange.snapshot.clone();
-    let listener = exchange.listener.as_deref().and_then(|name| snapshot.listener(name));
-    let trusted_proxies = listener.map_or(&[][..], |listener| &listener.trusted_proxies);
+    let trusted_proxies = exchange.listener.as_deref().map_or(&[][..], |listener| &listener.trusted_proxies);
     exchange.client = forwarded::client(incoming.peer, incoming.headers, trusted_proxies);
+    exchange.tls.clone_from(&incoming.tls);
     exchange.request_id = forwarded::request_id(incoming.headers, exchange.client.trusted);
     let asked = &mut exchange.asked;
     asked.method = incoming.method.clone();
@@ -140,8 +146,9 @@ fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<Path, 
     if incoming.mended == Some(HeadProblem::Target) {
         return Err(Fault::Head(HeadProblem::Target));
     }
-    let head =
-        strict::check(incoming.method, incoming.version, incoming.target, incoming.headers).map_err(Fault::Head)?;
+    let limits = exchange.listener.as_deref().map(|listener| listener.head).unwrap_or_default();
+    let head = strict::check(incoming.method, incoming.version, incoming.target, incoming.headers, limits);
+    let head = head.map_err(Fault::Head)?;
     if let Some(problem) = incoming.mended {
         return Err(Fault::Head(problem));
     }
@@ -149,6 +156,9 @@ fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<Path, 
     asked.authority = incoming.headers.get(HOST).cloned();
     asked.host = head.host.into();
     asked.upgrade = headers::is_websocket(incoming);
+    if is_misdirected(&asked.host, incoming) {
+        return Err(Fault::Misdirected);
+    }
     let target = head.path_and_query;
     if target.len() != asked.target.len() {
         asked.target = target.into();
@@ -202,6 +212,22 @@ fn preflight_for(head: &Head<'_>) -> Option<Method> {
         return None;
     }
     Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()
+}
+
+/// Whether a request is for another host than the one that its TLS connection was made for (RFC 9110, 7.4): the
+/// certificate, or what was asked of the client for it, may be another's.
+fn is_misdirected(host: &str, incoming: &Incoming<'_>) -> bool {
+    let server_name = incoming.tls.as_deref().and_then(|tls| tls.server_name.as_deref());
+    server_name.is_some_and(|name| name.trim_end_matches('.') != host)
+}
+
+/// The same address by `https`, where the listener sends its clients there.
+fn to_https(exchange: &Exchange, path: &Path) -> Option<Reply> {
+    let redirect = exchange.listener.as_deref().and_then(|listener| listener.redirect)?;
+    let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let query = exchange.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("https://{}{port}{}{query}", exchange.asked.host, path.forwarded());
+    Some(Reply::redirect(308, &location))
 }
 
 /// The kind of filter that answers preflights.

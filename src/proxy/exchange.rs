@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{Extensions, HeaderValue, Method, StatusCode, Version};
 
+use super::arrival::Secured;
 use super::evidence::{Evidence, MOST_EVIDENCE};
 use super::fault::Fault;
 use super::leg::Leg;
@@ -17,19 +18,21 @@ use crate::filter::{BodyHook, Client, Edits, Identity, Reply};
 use crate::head::Path;
 use crate::observe::Record;
 use crate::route::Match;
-use crate::snapshot::{Route, Snapshot};
+use crate::snapshot::{Listener, Route, Snapshot};
 use crate::upstream::{Endpoint, Picked, Upstream};
 
 /// The state of one exchange. Knows no server: the live proxy and `explain` fill and read the same.
 pub struct Exchange {
     /// The configuration that holds for this exchange from beginning to end.
     pub snapshot: Arc<Snapshot>,
-    /// The name of the listener that it came in by, when that is known.
-    pub listener: Option<Arc<str>>,
+    /// The listener that it came in by, when that is known.
+    pub listener: Option<Arc<Listener>>,
     /// When its head was whole.
     pub started: Instant,
     /// The same by the wall clock.
     pub started_at: SystemTime,
+    /// What TLS has shown of the connection; `None` without TLS.
+    pub tls: Option<Arc<Secured>>,
     /// Who is asking.
     pub client: Client,
     /// The id that it has in logs and error pages.
@@ -175,12 +178,13 @@ pub struct Answered {
 
 impl Exchange {
     /// An exchange about which nothing is known yet.
-    pub fn new(snapshot: Arc<Snapshot>, listener: Option<Arc<str>>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, listener: Option<Arc<Listener>>) -> Self {
         Self {
             snapshot,
             listener,
             started: Instant::now(),
             started_at: SystemTime::now(),
+            tls: None,
             client: Client::default(),
             request_id: Box::default(),
             asked: Asked::default(),
@@ -286,7 +290,7 @@ impl Exchange {
             host: Some(self.asked.host.as_bytes()).filter(|host| !host.is_empty()),
             target: self.asked.target.as_bytes(),
             version: self.asked.version,
-            listener: self.listener.as_deref(),
+            listener: self.listener.as_deref().map(|listener| &*listener.name),
             route: self.route.as_ref().map(|taken| &*taken.route.name),
             identity: self.identity.as_ref().map(|identity| identity.subject.as_bytes()),
             upstream: onward.map(|onward| &**onward.upstream.name()),

@@ -22,6 +22,8 @@ pub enum Fault {
     HeadTimeout(Duration),
     /// The path breaks a rule.
     Path(PathProblem),
+    /// The request is for another host than its TLS connection.
+    Misdirected,
     /// No route takes such a request.
     NoRoute,
     /// Routes take the path, but not with this method.
@@ -127,6 +129,7 @@ impl Fault {
             Fault::Malformed | Fault::Path(_) | Fault::Client(ClientFault::MalformedBody) => 400,
             Fault::HeadTimeout(_) | Fault::Client(ClientFault::BodyTimeout) => 408,
             Fault::NoRoute => 404,
+            Fault::Misdirected => 421,
             Fault::MethodNotAllowed(_) => 405,
             Fault::Client(ClientFault::Gone | ClientFault::ReadTimeout) => 499,
             Fault::Filter(_) | Fault::Internal(_) => 500,
@@ -154,6 +157,7 @@ impl Fault {
             Fault::HeadTimeout(_) => Cause::HeadTimeout,
             Fault::Path(_) => Cause::BadPath,
             Fault::NoRoute => Cause::NoRoute,
+            Fault::Misdirected => Cause::Misdirected,
             Fault::MethodNotAllowed(_) => Cause::MethodNotAllowed,
             Fault::Filter(_) => Cause::FilterFailed,
             Fault::NoEndpoint => Cause::NoEndpoint,

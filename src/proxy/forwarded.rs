@@ -157,7 +157,8 @@ pub fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
     put(headers, &X_FORWARDED_FOR, &chain);
     let host = exchange.asked.authority.as_ref().map_or(&[][..], HeaderValue::as_bytes);
     let host = std::str::from_utf8(host).unwrap_or_default();
-    for (name, own) in [(&X_FORWARDED_HOST, host), (&X_FORWARDED_PROTO, "http")] {
+    let scheme = if exchange.tls.is_some() { "https" } else { "http" };
+    for (name, own) in [(&X_FORWARDED_HOST, host), (&X_FORWARDED_PROTO, scheme)] {
         if said(headers, name).is_empty() {
             put(headers, name, own);
         }
@@ -168,7 +169,7 @@ pub fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
         Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
         None => "unknown".to_owned(),
     };
-    join(&mut forwarded, &format!("for={node};host=\"{host}\";proto=http"));
+    join(&mut forwarded, &format!("for={node};host=\"{host}\";proto={scheme}"));
     put(headers, &FORWARDED, &forwarded);
 }
 

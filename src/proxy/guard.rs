@@ -21,11 +21,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Sleep;
 
 use super::Gateway;
-use super::connection::{Connection, Ending, HEAD_TIMEOUT, HandedBack, Phase};
+use super::connection::{Connection, Ending, HandedBack, Phase};
+use super::entrance::{self, Speaks};
 use super::evidence::Evidence;
 use super::exchange::{Exchange, Peer};
 use super::fault::{ClientFault, Fault};
-use super::listener_name::ListenerName;
+use super::live_listener::LiveListener;
 use super::open::{Entered, Open};
 use super::reply;
 use super::stream::GuardStream;
@@ -35,14 +36,11 @@ use crate::head::strict::HeadProblem;
 /// The door of one listener. Clones share everything.
 #[derive(Clone)]
 pub struct Guard {
-    listener: Arc<ListenerName>,
+    listener: Arc<LiveListener>,
     proxy: Arc<HttpProxy<Gateway>>,
     gateway: Gateway,
     open: Arc<Open>,
 }
-
-/// How long an idle connection is kept, in seconds.
-pub(super) const KEEP_ALIVE: u64 = 75;
 
 /// How long a connection that is closed under a client that still sends is read from, so that the client gets to see
 /// the answer (nginx calls this lingering close).
@@ -53,14 +51,14 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Guard {
     /// A guard for one listener. All guards of a door share the proxy, and so its pool of upstream connections.
-    pub fn new(listener: Arc<ListenerName>, proxy: Arc<HttpProxy<Gateway>>, gateway: Gateway, open: Arc<Open>) -> Self {
+    pub fn new(listener: Arc<LiveListener>, proxy: Arc<HttpProxy<Gateway>>, gateway: Gateway, open: Arc<Open>) -> Self {
         Self { listener, proxy, gateway, open }
     }
 
     /// Serves a connection to its end. It is counted from this call on, not only when the future first runs.
     pub fn serve(&self, stream: Stream, shutdown: ShutdownWatch) -> impl Future<Output = ()> + Send + use<> {
         let (guard, entered) = (self.clone(), self.enter(&stream));
-        async move { guard.exchanges(stream, entered, &shutdown).await }
+        async move { guard.drive(stream, entered, &shutdown).await }
     }
 
     fn enter(&self, stream: &Stream) -> Entered {
@@ -68,7 +66,19 @@ impl Guard {
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied()));
         let peer = peer.map_or(Peer::Unix, Peer::Inet);
-        self.open.enter(Connection::new(Arc::clone(&self.listener), peer))
+        let most = self.gateway.snapshot().config().process.connections.0 as usize;
+        self.open.enter(Connection::new(Arc::clone(&self.listener), peer), most)
+    }
+
+    /// A connection from its first byte to its last.
+    async fn drive(&self, stream: Stream, mut connection: Entered, shutdown: &ShutdownWatch) {
+        // In a box of its own: what only a handshake needs is not kept for as long as the connection.
+        let entered = Box::pin(entrance::enter(stream, &mut connection)).await;
+        match entered {
+            Some(Speaks::Http1(stream)) => self.exchanges(stream, connection, shutdown).await,
+            Some(Speaks::Http2(stream)) => drop(stream),
+            None => {}
+        }
     }
 
     /// All exchanges on a connection.
@@ -81,7 +91,7 @@ impl Guard {
             match settings {
                 Some(settings) => settings.apply_to_session(&mut session),
                 None => {
-                    session.set_keepalive(Some(KEEP_ALIVE));
+                    session.set_keepalive(Some(connection.keep_alive()));
                     session.set_pipelining_enabled(true);
                 }
             }
@@ -123,7 +133,9 @@ impl Guard {
             Ended::Asked if connection.phase() == Phase::Idle || connection.is_logged() => return None,
             Ended::Asked => Fault::Shutdown,
             Ended::Expired if connection.is_logged() => return None,
-            Ended::Expired if connection.phase() == Phase::Head => Fault::HeadTimeout(HEAD_TIMEOUT),
+            Ended::Expired if connection.phase() == Phase::Head => {
+                Fault::HeadTimeout(connection.limits().header_timeout.0)
+            }
             Ended::Expired => Fault::Deadline,
             Ended::Panicked(said) => Fault::Internal(format!("panicked: {said}")),
         };
@@ -196,7 +208,7 @@ impl Guard {
         exchange.started = exchange.started.checked_sub(age).unwrap_or(exchange.started);
         exchange.started_at = exchange.started_at.checked_sub(age).unwrap_or(exchange.started_at);
         let nothing = http::HeaderMap::new();
-        exchange.client = super::forwarded::client(connection.peer, &nothing, &[]);
+        exchange.client = super::forwarded::client(connection.peer(), &nothing, &[]);
         exchange.request_id = super::forwarded::request_id(&nothing, false);
         exchange
     }
@@ -229,7 +241,7 @@ async fn linger(stream: Option<Stream>) {
 impl ServerApp for Guard {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let entered = self.enter(&stream);
-        self.exchanges(stream, entered, shutdown).await;
+        self.drive(stream, entered, shutdown).await;
         None
     }
 }

@@ -10,6 +10,19 @@ use super::fault::Fault;
 use super::trip::Trip;
 use crate::head::strict::HeadProblem;
 
+/// Sets what the session keeps to by itself: how long the client may be silent, and whether it gets another request.
+pub(super) fn bound_session(session: &mut Session, trip: &Trip) {
+    let Some(connection) = trip.connection() else { return };
+    if connection.count_request() {
+        session.set_keepalive(None);
+    } else if !session.is_process_shutting_down() && session.get_keepalive().is_some() {
+        session.set_keepalive(Some(connection.keep_alive()));
+    }
+    let silence = Some(connection.limits().body_timeout.0);
+    session.set_read_timeout(silence);
+    session.set_write_timeout(silence);
+}
+
 /// A body up to this size is read to its end after an early answer; with a larger one the connection is closed.
 const DRAIN_SIZE: u64 = 64 * 1024;
 
@@ -22,7 +35,8 @@ pub(super) fn incoming<'a>(session: &'a Session, trip: &Trip) -> Option<Incoming
         target: std::str::from_utf8(head.raw_path()).ok()?,
         headers: &head.headers,
         mended: mended(session, trip),
-        peer: trip.connection().map_or(Peer::Unix, |connection| connection.peer),
+        peer: trip.connection().map_or(Peer::Unix, Connection::peer),
+        tls: trip.connection().and_then(Connection::tls).cloned(),
     })
 }
 

@@ -15,6 +15,7 @@
 //!
 //! The [`Guard`] stands before all that.
 
+mod arrival;
 mod boundary;
 mod cause;
 mod closing;
@@ -22,6 +23,7 @@ mod connection;
 mod deadline;
 mod decide;
 mod diagnosis;
+mod entrance;
 mod evidence;
 mod exchange;
 mod fault;
@@ -32,7 +34,7 @@ mod hooks;
 mod intake;
 mod key;
 mod leg;
-mod listener_name;
+mod live_listener;
 mod mirror;
 mod open;
 mod pingora_headers;
@@ -44,6 +46,7 @@ mod symptom;
 mod tries;
 mod trip;
 mod try_limit;
+mod turned_away;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,8 +77,8 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{can_drain, incoming, must_close, wire_length};
-pub use listener_name::ListenerName;
+use intake::{bound_session, can_drain, incoming, must_close, wire_length};
+pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
@@ -86,6 +89,7 @@ use retry::Why;
 use stream::GuardStream;
 use trip::Trip;
 use try_limit::{bound_try, end_try};
+pub use turned_away::TurnedAway;
 
 /// The gateway as Pingora drives it. Clones share everything.
 #[derive(Clone)]
@@ -94,9 +98,6 @@ pub struct Gateway {
     mirrors: Arc<Mirrors>,
     access_log: Arc<ArcSwapOption<AccessLog>>,
 }
-
-/// How long a client may be silent within a body that it sends, and how long it may leave a response unread.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the rest of a small body is waited for after the answer, so that the connection can be used again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -218,11 +219,7 @@ impl ProxyHttp for Gateway {
             trip.listener = Some(connection.listener(trip.snapshot.generation()));
             trip.set_connection(connection);
         }
-        if !session.is_process_shutting_down() && session.get_keepalive().is_some() {
-            session.set_keepalive(Some(guard::KEEP_ALIVE));
-        }
-        session.set_read_timeout(Some(BODY_TIMEOUT));
-        session.set_write_timeout(Some(BODY_TIMEOUT));
+        bound_session(session, trip);
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         if session.req_header().version == Version::HTTP_10
             && let ServerSession::H1(session) = session.as_downstream_mut()

@@ -1,7 +1,8 @@
-//! The connections that are open, and what a door that ends asks of them.
+//! The connections that are open: how many there may be, and what a door that ends asks of them.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct Open {
 #[derive(Default)]
 struct State {
     connections: HashMap<u64, Arc<Connection>>,
+    /// How many each client has, where its listener bounds that.
+    clients: HashMap<IpAddr, u32>,
     next: u64,
     asked: Ending,
 }
@@ -50,14 +53,16 @@ impl Open {
         }
     }
 
-    /// Counts a connection until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, connection: Connection) -> Entered {
+    /// Counts a connection until what is returned is dropped. `most` is how many there may be with this one.
+    pub(super) fn enter(self: &Arc<Self>, connection: Connection, most: usize) -> Entered {
+        let has_room = connection.live_listener().open_one(connection.limits().connections.0 as usize);
         let mut state = self.state.lock();
         connection.ask(state.asked);
         let (key, connection) = (state.next, Arc::new(connection));
         state.next += 1;
         state.connections.insert(key, Arc::clone(&connection));
-        Entered { open: Arc::clone(self), key, connection }
+        let is_full = !has_room || state.connections.len() > most;
+        Entered { open: Arc::clone(self), key, connection, client: None, is_full }
     }
 }
 
@@ -72,6 +77,33 @@ pub(super) struct Entered {
     open: Arc<Open>,
     key: u64,
     connection: Arc<Connection>,
+    client: Option<IpAddr>,
+    is_full: bool,
+}
+
+impl Entered {
+    /// Whether it is one too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Counts it for its client, too; whether that may have it.
+    pub(super) fn enter_client(&mut self, ip: IpAddr, most: u32) -> bool {
+        let client = network_of(ip);
+        let mut state = self.open.state.lock();
+        let count = state.clients.entry(client).or_default();
+        *count += 1;
+        self.client = Some(client);
+        *count <= most
+    }
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address: a client has all of that.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip @ IpAddr::V4(_) => ip,
+    }
 }
 
 impl Deref for Entered {
@@ -84,10 +116,33 @@ impl Deref for Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.connection.live_listener().close_one();
         let mut state = self.open.state.lock();
+        if let Some(client) = self.client
+            && let Some(count) = state.clients.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                state.clients.remove(&client);
+            }
+        }
         state.connections.remove(&self.key);
         if state.connections.is_empty() {
             self.open.none.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_64() {
+        let same = |a: &str, b: &str| network_of(a.parse().unwrap()) == network_of(b.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
     }
 }

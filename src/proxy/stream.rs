@@ -22,12 +22,17 @@ pub struct GuardStream {
     spaces: Option<u8>,
     /// How much of a head has come so far.
     head: usize,
+    /// A head that is still not whole at this size will not be read further. The head check has the exact limits; this
+    /// is what a client can make the door keep.
+    largest_head: usize,
 }
 
 impl GuardStream {
     /// Wraps a stream.
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
-        Self { stream: Some(stream), connection, spaces: None, head: 0 }
+        let limits = connection.settings().head;
+        let largest_head = limits.header_bytes + limits.target_bytes + BEGINNING_OF_BODY;
+        Self { stream: Some(stream), connection, spaces: None, head: 0, largest_head }
     }
 
     /// The connection that it belongs to.
@@ -54,7 +59,7 @@ impl GuardStream {
         self.connection.boundary.saw(bytes);
         if self.connection.phase() == Phase::Head {
             self.head = self.head.saturating_add(bytes.len());
-            if self.head > LARGEST_HEAD {
+            if self.head > self.largest_head {
                 self.connection.refuse(431);
             }
         }
@@ -84,9 +89,8 @@ impl GuardStream {
     }
 }
 
-/// A head that is still not whole at this size will not be read further. The head check has the exact limits; this is
-/// what a client can make the door keep, with room for the beginning of a body that came along.
-const LARGEST_HEAD: usize = 128 * 1024;
+/// Room for the beginning of a body that came along with a head.
+const BEGINNING_OF_BODY: usize = 48 << 10;
 
 const STREAM: &str = "a guarded stream leaves its wrapper only when that is dropped";
 

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use super::accepting::Accepting;
 use super::socket::{Bound, BoundAddress};
 use crate::config::{Config, ListenAddress, Name, Problem};
-use crate::proxy::{Guard, ListenerName};
+use crate::proxy::{Guard, LiveListener, TurnedAway};
+use crate::snapshot::Snapshot;
 
 /// The listeners that run, by name.
 #[derive(Default)]
@@ -21,7 +22,7 @@ pub(super) struct Listeners {
 struct Running {
     asked: ListenAddress,
     bound: BoundAddress,
-    name: Arc<ListenerName>,
+    live: Arc<LiveListener>,
     accepting: Accepting,
 }
 
@@ -84,14 +85,16 @@ impl Listeners {
         stay
     }
 
-    /// Gives those that stay their new names, which hold from this generation on. To be called before that is served.
-    pub(super) fn rename(&mut self, plan: &Plan, generation: u64) {
+    /// Gives those that stay their new settings, which hold from this snapshot on. To be called before that is served.
+    pub(super) fn settle(&mut self, plan: &Plan, snapshot: &Snapshot) {
         let mut before = std::mem::take(&mut self.running);
         for (name, old) in &plan.stay {
             let Some(running) = before.remove(old) else { continue };
             if name != old {
                 log::info!("listener `{old}` on {} is `{name}` from now on", running.bound);
-                running.name.rename(name.as_str(), generation);
+            }
+            if let Some(settings) = snapshot.listener(name.as_str()) {
+                running.live.change(Arc::clone(settings), snapshot.generation());
             }
             self.running.insert(name.clone(), running);
         }
@@ -102,19 +105,27 @@ impl Listeners {
     }
 
     /// Serves what was bound.
-    pub(super) fn start(&mut self, plan: Plan, guard: impl Fn(Arc<ListenerName>) -> Guard) {
+    pub(super) fn start(&mut self, plan: Plan, snapshot: &Snapshot, guard: impl Fn(Arc<LiveListener>) -> Guard) {
         for (name, (asked, socket)) in plan.bound {
+            let Some(settings) = snapshot.listener(name.as_str()) else { continue };
             let bound = socket.socket.address().clone();
             log::info!("listener `{name}` on {bound}");
-            let shared = Arc::new(ListenerName::new(name.as_str()));
-            let accepting = Accepting::start(socket, guard(Arc::clone(&shared)));
-            self.running.insert(name, Running { asked, bound, name: shared, accepting });
+            let live = Arc::new(LiveListener::new(Arc::clone(settings)));
+            let accepting = Accepting::start(socket, guard(Arc::clone(&live)));
+            self.running.insert(name, Running { asked, bound, live, accepting });
         }
     }
 
     /// Where each listens.
     pub(super) fn addresses(&self) -> BTreeMap<Name, BoundAddress> {
         self.running.iter().map(|(name, running)| (name.clone(), running.bound.clone())).collect()
+    }
+
+    /// Connections that ended before there was a request: how many, by listener and reason.
+    pub(super) fn turned_away(&self) -> impl Iterator<Item = (&Name, TurnedAway, u64)> {
+        self.running
+            .iter()
+            .flat_map(|(name, running)| running.live.turned_away().map(move |(why, count)| (name, why, count)))
     }
 
     /// Closes every listener; resolves when nobody can connect any more and whoever could is counted as open.

@@ -27,7 +27,8 @@ use crate::config::{AccessFormat, AccessTarget, Config, Log, Name, Problem, Thre
 use crate::explain::try_all;
 use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
-use crate::proxy::{Ending, Gateway, Guard, ListenerName, Open};
+pub use crate::proxy::TurnedAway;
+use crate::proxy::{Ending, Gateway, Guard, LiveListener, Open};
 use crate::snapshot::{Snapshot, compile, every_problem};
 use crate::upstream::{Upstream, ca_file};
 use listeners::Listeners;
@@ -93,13 +94,19 @@ impl Server {
         let open = Arc::new(Open::default());
         join(begin(&snapshot), begin_filters(&snapshot)).await;
         let guard = guards(&proxy, &gateway, &open);
-        listeners.start(plan, guard);
+        listeners.start(plan, &gateway.snapshot(), guard);
         Ok((Self { registry, gateway, proxy, open, listeners, access, threads }, warnings))
     }
 
     /// Where each listener listens.
     pub fn addresses(&self) -> BTreeMap<Name, BoundAddress> {
         self.listeners.addresses()
+    }
+
+    /// Connections that ended before there was a request: how many since each listener began, by its name and the
+    /// reason.
+    pub fn turned_away(&self) -> Vec<(Name, TurnedAway, u64)> {
+        self.listeners.turned_away().map(|(name, why, count)| (name.clone(), why, count)).collect()
     }
 
     /// The configuration that holds now.
@@ -134,15 +141,15 @@ impl Server {
         begin(&snapshot).await;
         // What became of endpoints since it was compiled is known to them, and not yet to who picks.
         snapshot.upstreams().for_each(|upstream| upstream.refresh(Instant::now().into_std()));
-        // Each exchange has the names of its own generation, so those of the next are known before it is served.
-        self.listeners.rename(&plan, snapshot.generation());
+        // Each exchange has the listeners of its own generation, so those of the next are known before it is served.
+        self.listeners.settle(&plan, &snapshot);
         self.gateway.swap(snapshot.clone());
         if let Some(log) = log {
             self.gateway.access_log().store(log.map(Arc::new));
         }
         self.access = snapshot.config().log.clone();
         let guard = guards(&self.proxy, &self.gateway, &self.open);
-        self.listeners.start(plan, guard);
+        self.listeners.start(plan, &snapshot, guard);
         warnings.extend(self.needs_restart(snapshot.config()));
         Ok(warnings)
     }
@@ -243,7 +250,7 @@ fn guards<'a>(
     proxy: &'a Arc<HttpProxy<Gateway>>,
     gateway: &'a Gateway,
     open: &'a Arc<Open>,
-) -> impl Fn(Arc<ListenerName>) -> Guard + 'a {
+) -> impl Fn(Arc<LiveListener>) -> Guard + 'a {
     |name| Guard::new(name, Arc::clone(proxy), gateway.clone(), Arc::clone(open))
 }
 

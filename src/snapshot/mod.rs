@@ -5,6 +5,7 @@
 
 mod actions;
 mod gaps;
+mod listeners;
 mod location;
 mod matchers;
 mod onward;
@@ -17,11 +18,12 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, ListenAddress, Name, Network, Node, Problem, Severity};
+use crate::config::{Config, Node, Problem, Severity};
 use crate::filter::{Chain, Link, Registry, States};
 use crate::route::Table;
 use crate::upstream::{Connector, Upstream};
 use gaps::Gaps;
+pub use listeners::Listener;
 pub use onward::Mirror;
 pub use refused::{every_problem, every_problem_and_warning, warnings};
 use route::Filters;
@@ -32,7 +34,7 @@ use work::Work;
 pub struct Snapshot {
     generation: u64,
     config: Config,
-    listeners: Vec<Listener>,
+    listeners: Vec<Arc<Listener>>,
     routes: Vec<Arc<Route>>,
     table: Table,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
@@ -41,15 +43,6 @@ pub struct Snapshot {
     filters: Vec<Made>,
     unrouted: Chain,
     states: States,
-}
-
-/// What a request needs to know of the listener that it came in by.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// Its name in the file.
-    pub name: Arc<str>,
-    /// Whose word about clients is taken.
-    pub trusted_proxies: Vec<Network>,
 }
 
 /// A filter and the settings that it was made of, so that an unchanged one can be kept over a reload.
@@ -91,7 +84,7 @@ pub fn compile(
     let unrouted = filters.unrouted();
     let made = filters.into_made();
     states.settle();
-    refuse_one_address(&config, &mut problems);
+    let listeners = listeners::compile(&config, &mut problems);
     tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
     upstreams::warn_of_unused(&config, &mut problems);
@@ -102,7 +95,7 @@ pub fn compile(
             let (upstreams, connector) = upstreams.into_used();
             let snapshot = Snapshot {
                 generation: previous.map_or(1, |previous| previous.generation + 1),
-                listeners: listeners(&config),
+                listeners,
                 routes,
                 table,
                 upstreams,
@@ -118,35 +111,12 @@ pub fn compile(
     }
 }
 
-/// Two listeners cannot have one address.
-fn refuse_one_address(config: &Config, problems: &mut Vec<Problem>) {
-    let mut seen: BTreeMap<String, &Name> = BTreeMap::new();
-    for (name, listener) in &config.listeners {
-        let address = listener.address.to_string();
-        if matches!(&listener.address, ListenAddress::Tcp(address) if address.port() == 0) {
-            continue;
-        }
-        if let Some(first) = seen.insert(address, name) {
-            let path = ["listeners", name.as_ref(), "address"];
-            problems.push(config.source.problem(&path, format!("the listener `{first}` has this address already")));
-        }
-    }
-}
-
 /// By place, so that they can be mended from top to bottom.
 fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     // What has no place ("and 30 more") stands behind what has.
     problems.sort_by(|a, b| (a.place.is_none(), &a.place).cmp(&(b.place.is_none(), &b.place)));
     problems.dedup();
     problems
-}
-
-fn listeners(config: &Config) -> Vec<Listener> {
-    let listener = |(name, settings): (&Name, &crate::config::Listener)| Listener {
-        name: Arc::from(name.as_str()),
-        trusted_proxies: settings.trusted_proxies.clone(),
-    };
-    config.listeners.iter().map(listener).collect()
 }
 
 impl Snapshot {
@@ -161,12 +131,12 @@ impl Snapshot {
     }
 
     /// The listeners, in the order of their names.
-    pub fn listeners(&self) -> &[Listener] {
+    pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners
     }
 
     /// A listener by its name; `None` for one that was taken out of the file while its connections drain.
-    pub fn listener(&self, name: &str) -> Option<&Listener> {
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::gaps::Gaps;
 use super::route::Filters;
-use super::{actions, in_order, matchers, refuse_one_address, tests, upstreams};
+use super::{actions, in_order, listeners, matchers, tests, upstreams};
 use crate::config::{Config, Name, Node, Problem, Refused, Rest};
 use crate::filter::{Registry, States};
 
@@ -57,7 +57,7 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
     }
     filters.check_broken_routes(&mut problems);
     matchers::compile(&config, &mut problems);
-    refuse_one_address(&config, &mut problems);
+    listeners::compile(&config, &mut problems);
     if whole {
         tests::compile(&config, &mut problems);
         problems.extend(unused(&all, &config));

@@ -58,7 +58,6 @@
 mod gcra;
 mod part;
 mod rule;
-mod seldom;
 mod settings;
 mod shared;
 mod table;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::gcra::{Allowance, Bucket, Standing};
-use super::seldom::Seldom;
+use crate::seldom::Seldom;
 
 /// A key's number. Addresses are their own; texts become 128 bits of two keyed hashes (SipHash), which nobody outside
 /// can make collide.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts something, and says now and then how often it was.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub struct Seldom {
     count: AtomicU64,
     /// Up to which count it was told.
     told: AtomicU64,
@@ -18,7 +18,7 @@ const PAUSE: u64 = 10_000_000_000;
 impl Seldom {
     /// It has happened once more, so many nanoseconds after some beginning. If it is time for a word: how often since
     /// the last one.
-    pub(super) fn happened(&self, now: u64) -> Option<u64> {
+    pub fn happened(&self, now: u64) -> Option<u64> {
         let count = self.count.fetch_add(1, Relaxed) + 1;
         let again_at = self.again_at.load(Relaxed);
         if now < again_at || self.again_at.compare_exchange(again_at, now + PAUSE, Relaxed, Relaxed).is_err() {
@@ -28,8 +28,7 @@ impl Seldom {
     }
 
     /// How often it has happened.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 }

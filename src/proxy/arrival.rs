@@ -1,0 +1,21 @@
+//! How a connection came in: whose it is, and what it has shown before its first request.
+
+use std::sync::Arc;
+
+use super::exchange::Peer;
+
+/// What is known of a connection when its first request can come. All its requests share it.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its other end; behind a load balancer that speaks the PROXY protocol, the client that this stands for.
+    pub peer: Peer,
+    /// What TLS has shown; `None` without TLS.
+    pub tls: Option<Arc<Secured>>,
+}
+
+/// What a TLS handshake has shown.
+#[derive(Debug)]
+pub struct Secured {
+    /// The name that the client asked for (SNI), in small letters.
+    pub server_name: Option<Box<str>>,
+}

@@ -1,0 +1,126 @@
+//! What a connection goes through before its first request: whether there is room for it, whose it is (the PROXY
+//! protocol), and which protocol it speaks. Each step has a deadline, and each way to fail is counted.
+
+mod preface;
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+
+use super::arrival::Arrival;
+use super::connection::{Connection, Ending};
+use super::exchange::Peer;
+use super::open::Entered;
+use super::turned_away::TurnedAway;
+use crate::config::Network;
+use crate::proxy_protocol::{self, HeaderProblem};
+use preface::begins_http2;
+
+/// A connection that may have its first request.
+pub(super) enum Speaks {
+    /// HTTP/1.1 and its forerunners.
+    Http1(Stream),
+    /// HTTP/2.
+    Http2(Stream),
+}
+
+/// Lets a connection in; `None` for one that is turned away, or that a door which ends has no time for.
+pub(super) async fn enter(stream: Stream, connection: &mut Entered) -> Option<Speaks> {
+    if connection.is_full() {
+        turn_away(connection, TurnedAway::ConnectionsFull, None);
+        return None;
+    }
+    let shared = std::sync::Arc::clone(connection);
+    tokio::select! {
+        // Its first request may be under way already, so it is listened to first.
+        biased;
+        entered = pass(stream, connection) => entered,
+        () = asked_to_go(&shared) => None,
+    }
+}
+
+async fn pass(mut stream: Stream, connection: &mut Entered) -> Option<Speaks> {
+    let peer = match said_by_proxy(&mut stream, connection).await {
+        Ok(peer) => peer,
+        Err((reason, detail)) => {
+            turn_away(connection, reason, detail.as_deref());
+            return None;
+        }
+    };
+    let most = connection.limits().connections_per_client;
+    if let (Peer::Inet(address), Some(most)) = (peer, most)
+        && !connection.enter_client(address.ip(), most.0)
+    {
+        turn_away(connection, TurnedAway::ClientConnectionsFull, None);
+        return None;
+    }
+    connection.arrive(Arrival { peer, tls: None });
+    if !connection.settings().http2 {
+        return Some(Speaks::Http1(stream));
+    }
+    let limits = connection.limits();
+    match begins_http2(stream, limits.idle_timeout.0, limits.handshake_timeout.0).await {
+        Ok((stream, true)) => Some(Speaks::Http2(stream)),
+        Ok((stream, false)) => Some(Speaks::Http1(stream)),
+        Err(is_late) => {
+            if is_late {
+                turn_away(connection, TurnedAway::PrefaceTimeout, None);
+            }
+            None
+        }
+    }
+}
+
+/// Resolves when a connection that has no request yet must go.
+async fn asked_to_go(connection: &Connection) {
+    poll_fn(|cx| match connection.hear(cx.waker()) {
+        Ending::No | Ending::AfterAnswer => Poll::Pending,
+        Ending::WhenIdle | Ending::Now => Poll::Ready(()),
+    })
+    .await;
+}
+
+/// Whose connection it is. Where the other end is one of the load balancers on `proxy_protocol`, it says so itself.
+async fn said_by_proxy(stream: &mut Stream, connection: &Connection) -> Result<Peer, (TurnedAway, Option<String>)> {
+    let own = connection.accepted_from();
+    let settings = connection.settings();
+    if !lists(&settings.proxy_protocol, own) {
+        return Ok(own);
+    }
+    match within(settings.limits.handshake_timeout.0, proxy_protocol::read(stream)).await {
+        Some(Ok(Some(client))) => Ok(Peer::Inet(client)),
+        Some(Ok(None)) => Ok(own),
+        Some(Err(HeaderProblem::Malformed(why))) => Err((TurnedAway::ProxyHeaderMalformed, Some(why))),
+        Some(Err(HeaderProblem::Missing | HeaderProblem::Broken(_))) => Err((TurnedAway::ProxyHeaderMissing, None)),
+        None => Err((TurnedAway::ProxyHeaderTimeout, None)),
+    }
+}
+
+fn lists(networks: &[Network], peer: Peer) -> bool {
+    networks.iter().any(|network| match (network, peer) {
+        (Network::Inet(network), Peer::Inet(address)) => network.contains(&address.ip().to_canonical()),
+        (Network::Unix, Peer::Unix) => true,
+        _ => false,
+    })
+}
+
+fn turn_away(connection: &Connection, reason: TurnedAway, detail: Option<&str>) {
+    let client: Option<IpAddr> = match connection.peer() {
+        Peer::Inet(address) => Some(address.ip().to_canonical()),
+        Peer::Unix => None,
+    };
+    connection.live_listener().turn_away(reason, client, detail);
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
+}
+
+/// The connection as Pingora accepted it, which can take back what was read of it.
+fn unwrap(stream: Stream) -> Option<Box<L4Stream>> {
+    stream.into_any().downcast::<L4Stream>().ok()
+}

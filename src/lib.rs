@@ -26,6 +26,7 @@
 //! | 3 | `filters`, [`route`] | the filters that come along, a file each; which request takes which route |
 //! | 2 | [`filter`] | the contract for filters: `Filter`, `Configure`, `Flow`, chain, registry |
 //! | 1 | [`head`], `proxy_protocol`, `seldom`, `template`, [`upstream`] | a request's head; the PROXY header; what is told now and then; texts with `{variables}`; whose turn it is, and how it is reached |
+//! | ½ | `pem`, `watch` | certificates and keys from files; signs that a file has changed |
 //! | 0 | [`config`] | the shape of the file, narrow values, places (line:column), secrets; alone knows the YAML crate |
 //!
 //! # The trip of a request
@@ -55,6 +56,7 @@ pub mod filter;
 mod filters;
 pub mod head;
 mod observe;
+mod pem;
 mod proxy;
 mod proxy_protocol;
 pub mod route;
@@ -63,6 +65,7 @@ pub mod server;
 pub mod snapshot;
 mod template;
 pub mod upstream;
+mod watch;
 
 pub use cli::{run, run_from};
 pub use filters::builtins;

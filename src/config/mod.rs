@@ -57,7 +57,7 @@ pub use upstream::{
 };
 pub use value::{
     AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, LimitKey, ListenAddress, LogLevel,
-    Name, Network, OneOrMany, Per, Percent, Period, Prefixes, Protocol, Rate, RawNode, RequestHeaderName, RequestHost,
-    RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange, Switch, Threads, TlsName, ToHttps,
-    TrustedPeer, UpstreamUrl, Weight, by_header,
+    Name, Network, OneOrMany, Per, Percent, Period, Prefixes, PrivateKey, Protocol, Rate, RawNode, RequestHeaderName,
+    RequestHost, RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange, Switch, Threads,
+    TlsName, ToHttps, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

@@ -4,7 +4,6 @@
 //! it can't read.
 
 mod fault;
-mod pem;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,13 +14,10 @@ use pingora::connectors::ConnectorOptions;
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::RootCertStore;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::CertifiedKey;
 
 use crate::config::{ClientCert, FilePath, Resolved, Tls};
+use crate::pem::{self, Certificate};
 pub use fault::{TlsFault, classify, tls_reason};
-use pem::Certificate;
 
 /// What the files of an upstream's `tls` hold. Two are equal if the files hold the same, wherever they are.
 #[derive(Clone, Default)]
@@ -108,21 +104,11 @@ impl fmt::Debug for Material {
     }
 }
 
-/// Of a bundle, one good CA is enough: old ones are left in while a new one comes into use.
 fn roots(path: &FilePath, now: SystemTime, warnings: &mut Vec<Remark>) -> Result<Arc<CaType>, Remark> {
-    let refuse = |message| Remark { at: &["ca"], message };
-    let certificates = pem::certificates(path).map_err(refuse)?;
-    let mut store = RootCertStore::empty();
-    for certificate in &certificates {
-        let added = store.add(certificate.der.clone());
-        added.map_err(|error| refuse(format!("{certificate} cannot be used as a CA: {error}")))?;
-    }
-    let ends: Vec<_> = certificates.iter().filter_map(|certificate| certificate.end(now)).collect();
-    if ends.len() == certificates.len() && ends.iter().all(|end| end.is_past) {
-        return Err(refuse(ends.into_iter().map(|end| end.message).collect::<Vec<_>>().join("; ")));
-    }
-    warnings.extend(ends.into_iter().map(|end| Remark { at: &["ca"], message: end.message }));
-    Ok(certificates.into_iter().map(wrapped).collect())
+    let remark = |message| Remark { at: &["ca"], message };
+    let found = pem::authorities(path, now).map_err(remark)?;
+    warnings.extend(found.warnings.into_iter().map(remark));
+    Ok(found.certificates.into_iter().map(wrapped).collect())
 }
 
 fn wrapped(certificate: Certificate) -> WrappedX509 {
@@ -181,23 +167,9 @@ fn identity(client: &ClientCert, now: SystemTime, warnings: &mut Vec<Remark>) ->
     let refuse = |message| Remark { at: KEY, message };
     let (Resolved::Literal(text) | Resolved::Secret(text)) = client.key.secret().resolve().map_err(refuse)?;
     let key = pem::private_key(&text).map_err(refuse)?;
-    check_pair(&chain, &key, &client.cert).map_err(refuse)?;
+    pem::pair(&chain, &key, &client.cert).map_err(refuse)?;
     let chain = chain.iter().map(|certificate| certificate.der.to_vec()).collect();
     Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
-}
-
-/// That the key is one that can be used, and the first certificate's.
-fn check_pair(chain: &[Certificate], key: &PrivateKeyDer<'static>, cert: &FilePath) -> Result<(), String> {
-    let chain = chain.iter().map(|certificate| certificate.der.clone()).collect();
-    match CertifiedKey::from_der(chain, key.clone_key(), &ring::default_provider()) {
-        Ok(_) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(format!("this is not the key of the first certificate in {cert}; both must come from one pair"))
-        }
-        Err(error) => Err(format!(
-            "this key cannot be used ({error}); allowed are RSA of 2048 bits and more, ECDSA on P-256 or P-384, and Ed25519"
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,9 @@
 //! `tls` of an upstream: how its endpoints are known, and how the door is known to them.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use crate::config::decode::PATH;
-use crate::config::value::{FilePath, SecretText, TlsName};
+use crate::config::value::{FilePath, PrivateKey, TlsName};
 
 /// TLS 1.2 or 1.3 to every endpoint of an upstream, each with a certificate that is checked; nothing switches that off.
 /// The shortest form is `tls: {}`.
@@ -31,63 +26,13 @@ pub struct ClientCert {
     /// A PEM file: the certificate first, then those between it and the CA.
     pub cert: FilePath,
     /// The certificate's private key in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.
-    pub key: Key,
-}
-
-/// Where a private key is read: a file's path, `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Key(SecretText);
-
-impl Key {
-    /// Where it is: never a literal text.
-    pub fn secret(&self) -> &SecretText {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Shape;
-
-        impl<'de> Visitor<'de> for Shape {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file's path, `{file: PATH}`, `{env: NAME}` or `{credential: NAME}`")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Key, E> {
-                text.parse::<FilePath>().map(|path| Key(SecretText::File(path.into()))).map_err(E::custom)
-            }
-
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
-                deserializer.deserialize_any(self)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
-                SecretText::deserialize(MapAccessDeserializer::new(map)).map(Key)
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(PATH, Shape)
-    }
-}
-
-impl JsonSchema for Key {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "PrivateKey".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let elsewhere = generator.subschema_for::<SecretText>();
-        schemars::json_schema!({"description": "A file's path, or where else the key is.", "anyOf": [elsewhere]})
-    }
+    pub key: PrivateKey,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Protocol, Upstream};
+    use crate::config::{Config, Protocol, SecretText, Upstream};
 
     fn parse(more: &str) -> Result<Upstream, String> {
         let text = format!(

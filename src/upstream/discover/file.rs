@@ -1,13 +1,11 @@
 //! Endpoints from a file that other tools write, followed as it changes.
 
-mod watch;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Answer, Endpoint, Source};
 use crate::config;
-use watch::Watch;
+use crate::watch::Watch;
 
 /// How often the file is read without any sign of a change: some file systems (NFS, FUSE) give none.
 const LOOK_ANYWAY: Duration = Duration::from_secs(10);

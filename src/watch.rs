@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 /// A watch on the folders in which something may change what a path leads to: its own, where tools rename and where
 /// Kubernetes swaps `..data`; those of links on the way; and that of the file that it leads to in the end.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     path: PathBuf,
     folders: BTreeSet<Folder>,
     watcher: Option<RecommendedWatcher>,
@@ -32,7 +32,7 @@ type Folder = (PathBuf, u64, u64);
 type Mark = (u64, u64, u64, i64, i64);
 
 impl Watch {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             folders: BTreeSet::new(),
@@ -44,7 +44,7 @@ impl Watch {
     }
 
     /// Watches the folders that count now, and remembers what the file looks like. To be called before each reading.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         let folders = folders(&self.path);
         if folders != self.folders || self.watcher.is_none() {
             // The old one goes first: there are only so many.
@@ -69,7 +69,7 @@ impl Watch {
     }
 
     /// Waits until the file looks other than at the last [`Watch::renew`], and nothing has changed for a moment.
-    pub(super) async fn changed(&self, settled: Duration) {
+    pub(crate) async fn changed(&self, settled: Duration) {
         loop {
             self.news.notified().await;
             self.quiet(settled).await;

@@ -5,8 +5,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustls::RootCertStore;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -19,7 +22,7 @@ const LARGEST: u64 = 4 << 20;
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// A certificate that can be taken apart, and where it was found; displayed as what people know it by.
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     pub der: CertificateDer<'static>,
     name: String,
     /// Seconds since 1970.
@@ -27,7 +30,7 @@ pub(super) struct Certificate {
 }
 
 /// That a certificate has ended or will soon.
-pub(super) struct End {
+pub(crate) struct End {
     pub is_past: bool,
     pub message: String,
 }
@@ -71,7 +74,7 @@ impl fmt::Display for Certificate {
 }
 
 /// All certificates of a file, at least one, in their order. What else is in the file is passed over.
-pub(super) fn certificates(file: &FilePath) -> Result<Vec<Certificate>, String> {
+pub(crate) fn certificates(file: &FilePath) -> Result<Vec<Certificate>, String> {
     let bytes = read(file.as_ref()).map_err(|why| format!("cannot read {file}: {why}"))?;
     let mut certificates = Vec::new();
     for (index, der) in CertificateDer::pem_slice_iter(&bytes).enumerate() {
@@ -91,8 +94,53 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > LARGEST { Err("it is larger than 4 MiB".into()) } else { Ok(bytes) }
 }
 
+/// CAs that count.
+pub(crate) struct Authorities {
+    pub certificates: Vec<Certificate>,
+    /// Of those that have ended or will soon.
+    pub warnings: Vec<String>,
+}
+
+/// The CAs of a bundle. One that has not ended is enough: old ones are left in while a new one comes into use.
+pub(crate) fn authorities(file: &FilePath, now: SystemTime) -> Result<Authorities, String> {
+    let certificates = certificates(file)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        let added = roots.add(certificate.der.clone());
+        added.map_err(|error| format!("{certificate} cannot be used as a CA: {error}"))?;
+    }
+    let ends: Vec<_> = certificates.iter().filter_map(|certificate| certificate.end(now)).collect();
+    let all_are_past = ends.len() == certificates.len() && ends.iter().all(|end| end.is_past);
+    let warnings: Vec<_> = ends.into_iter().map(|end| end.message).collect();
+    if all_are_past {
+        return Err(warnings.join("; "));
+    }
+    Ok(Authorities { certificates, warnings })
+}
+
+/// A chain with the key of its first certificate, ready to sign; `file` is where the chain was read.
+///
+/// # Errors
+/// That the key is another certificate's, or is of a kind that cannot be used. It never holds any of the key.
+pub(crate) fn pair(
+    chain: &[Certificate],
+    key: &PrivateKeyDer<'static>,
+    file: &FilePath,
+) -> Result<CertifiedKey, String> {
+    let chain = chain.iter().map(|certificate| certificate.der.clone()).collect();
+    match CertifiedKey::from_der(chain, key.clone_key(), &ring::default_provider()) {
+        Ok(pair) => Ok(pair),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(format!("this is not the key of the first certificate in {file}; both must come from one pair"))
+        }
+        Err(error) => Err(format!(
+            "this key cannot be used ({error}); allowed are RSA of 2048 bits and more, ECDSA on P-256 or P-384, and Ed25519"
+        )),
+    }
+}
+
 /// The first private key of a text. The error never holds any of the text.
-pub(super) fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
+pub(crate) fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     if text.contains("ENCRYPTED") {
         return Err("the key is encrypted; decrypt it, such as by `openssl pkey -in KEY -out NEW`".into());
     }

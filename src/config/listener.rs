@@ -1,12 +1,14 @@
 //! `listeners`: where the door accepts connections.
 
 mod limits;
+mod tls;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::value::{ListenAddress, ToHttps, TrustedPeer};
 pub use limits::ListenerLimits;
+pub use tls::{ClientAuth, ClientAuthMode, ListenerTls, ServerCertificate, TlsVersion};
 
 /// One place where clients connect.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -31,4 +33,6 @@ pub struct Listener {
     /// What one client may cost.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// TLS with its clients. None: in the clear.
+    pub tls: Option<ListenerTls>,
 }

@@ -40,7 +40,7 @@ pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
 pub use file::{Loaded, Refused, read as read_file};
-pub use listener::{Listener, ListenerLimits};
+pub use listener::{ClientAuth, ClientAuthMode, Listener, ListenerLimits, ListenerTls, ServerCertificate, TlsVersion};
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};

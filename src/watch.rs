@@ -1,4 +1,4 @@
-//! Signs that a file has changed, however it was changed: written in place, replaced by a rename, or by swapping a
+//! Signs that files have changed, however that was done: written in place, replaced by a rename, or by swapping a
 //! symbolic link somewhere on the way to it.
 
 use std::collections::BTreeSet;
@@ -12,15 +12,15 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// A watch on the folders in which something may change what a path leads to: its own, where tools rename and where
+/// A watch on the folders in which something may change what paths lead to: a path's own, where tools rename and where
 /// Kubernetes swaps `..data`; those of links on the way; and that of the file that it leads to in the end.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    path: PathBuf,
+    paths: Vec<PathBuf>,
     folders: BTreeSet<Folder>,
     watcher: Option<RecommendedWatcher>,
     news: Arc<Notify>,
-    seen: Option<Mark>,
+    seen: Vec<Option<Mark>>,
     /// The trouble that was told last, so that it is told once.
     told: Option<String>,
 }
@@ -32,20 +32,20 @@ type Folder = (PathBuf, u64, u64);
 type Mark = (u64, u64, u64, i64, i64);
 
 impl Watch {
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         Self {
-            path: path.to_owned(),
+            paths,
             folders: BTreeSet::new(),
             watcher: None,
             news: Arc::new(Notify::new()),
-            seen: None,
+            seen: Vec::new(),
             told: None,
         }
     }
 
-    /// Watches the folders that count now, and remembers what the file looks like. To be called before each reading.
+    /// Watches the folders that count now, and remembers what the files look like. To be called before each reading.
     pub(crate) fn renew(&mut self) {
-        let folders = folders(&self.path);
+        let folders = self.paths.iter().flat_map(|path| folders(path)).collect();
         if folders != self.folders || self.watcher.is_none() {
             // The old one goes first: there are only so many.
             self.watcher = None;
@@ -58,25 +58,30 @@ impl Watch {
                 Err(error) => self.tell(error.to_string()),
             }
         }
-        self.seen = mark(&self.path);
+        self.seen = self.marks();
     }
 
     fn tell(&mut self, why: String) {
         if self.told.as_ref() != Some(&why) {
-            log::warn!("{} cannot be watched, so it is read every few seconds instead: {why}", self.path.display());
+            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            log::warn!("{} cannot be watched, but only looked at now and then: {why}", paths.join(", "));
             self.told = Some(why);
         }
     }
 
-    /// Waits until the file looks other than at the last [`Watch::renew`], and nothing has changed for a moment.
+    /// Waits until a file looks other than at the last [`Watch::renew`], and nothing has changed for a moment.
     pub(crate) async fn changed(&self, settled: Duration) {
         loop {
             self.news.notified().await;
             self.quiet(settled).await;
-            if mark(&self.path) != self.seen {
+            if self.marks() != self.seen {
                 return;
             }
         }
+    }
+
+    fn marks(&self) -> Vec<Option<Mark>> {
+        self.paths.iter().map(|path| mark(path)).collect()
     }
 
     /// Waits for a moment without news.

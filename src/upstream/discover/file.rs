@@ -21,7 +21,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), watch: Watch::new(path) }
+        Self { path: path.to_owned(), watch: Watch::new(vec![path.to_owned()]) }
     }
 }
 

@@ -25,7 +25,7 @@
 //! | 4 | [`snapshot`] | `compile(config, registry, previous)`: all or every problem |
 //! | 3 | `filters`, [`route`] | the filters that come along, a file each; which request takes which route |
 //! | 2 | [`filter`] | the contract for filters: `Filter`, `Configure`, `Flow`, chain, registry |
-//! | 1 | [`head`], `proxy_protocol`, `seldom`, `template`, [`upstream`] | a request's head; the PROXY header; what is told now and then; texts with `{variables}`; whose turn it is, and how it is reached |
+//! | 1 | [`head`], `proxy_protocol`, `seldom`, `template`, [`tls`], [`upstream`] | a request's head; the PROXY header; what is told now and then; texts with `{variables}`; TLS with clients; whose turn it is, and how it is reached |
 //! | ½ | `pem`, `watch` | certificates and keys from files; signs that a file has changed |
 //! | 0 | [`config`] | the shape of the file, narrow values, places (line:column), secrets; alone knows the YAML crate |
 //!
@@ -64,6 +64,7 @@ mod seldom;
 pub mod server;
 pub mod snapshot;
 mod template;
+pub mod tls;
 pub mod upstream;
 mod watch;
 

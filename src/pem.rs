@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
 use crate::config::FilePath;
 
@@ -25,8 +26,8 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 pub(crate) struct Certificate {
     pub der: CertificateDer<'static>,
     name: String,
-    /// Seconds since 1970.
-    not_after: u64,
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
 }
 
 /// That a certificate has ended or will soon.
@@ -48,22 +49,28 @@ impl Certificate {
         } else {
             format!("the certificate `{subject}` in {file}")
         };
-        let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-        Ok(Self { name, not_after, der })
+        let [not_before, not_after] = [parsed.validity().not_before, parsed.validity().not_after].map(time);
+        Ok(Self { name, not_before, not_after, der })
     }
 
     /// When it ends, if that is past or near.
     pub fn end(&self, now: SystemTime) -> Option<End> {
-        let end = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.not_after))?;
-        let (is_past, word) = match end.duration_since(now) {
+        let (is_past, word) = match self.not_after.duration_since(now) {
             Err(_) => (true, "has expired"),
             Ok(left) if left < SOON => (false, "expires soon"),
             Ok(_) => return None,
         };
         Some(End {
             is_past,
-            message: format!("{self} {word}, at {}; renew it", humantime::format_rfc3339_seconds(end)),
+            message: format!("{self} {word}, at {}; renew it", humantime::format_rfc3339_seconds(self.not_after)),
         })
+    }
+
+    /// That it is not valid yet, if so.
+    pub fn begin(&self, now: SystemTime) -> Option<String> {
+        let begin = humantime::format_rfc3339_seconds(self.not_before);
+        (now < self.not_before)
+            .then(|| format!("{self} is not valid before {begin}; wait, or set this machine's clock"))
     }
 }
 
@@ -71,6 +78,11 @@ impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
+}
+
+/// What is before 1970 is as much in the past as 1970.
+pub(crate) fn time(time: ASN1Time) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 /// All certificates of a file, at least one, in their order. What else is in the file is passed over.
@@ -96,7 +108,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// CAs that count.
 pub(crate) struct Authorities {
+    /// All that the file holds, in its order.
     pub certificates: Vec<Certificate>,
+    /// Those that have not ended: who checks a chain does not ask that of a root.
+    pub roots: RootCertStore,
     /// Of those that have ended or will soon.
     pub warnings: Vec<String>,
 }
@@ -105,17 +120,16 @@ pub(crate) struct Authorities {
 pub(crate) fn authorities(file: &FilePath, now: SystemTime) -> Result<Authorities, String> {
     let certificates = certificates(file)?;
     let mut roots = RootCertStore::empty();
+    let mut warnings = Vec::new();
     for certificate in &certificates {
-        let added = roots.add(certificate.der.clone());
+        let end = certificate.end(now);
+        let mut unused = RootCertStore::empty();
+        let store = if end.as_ref().is_some_and(|end| end.is_past) { &mut unused } else { &mut roots };
+        let added = store.add(certificate.der.clone());
         added.map_err(|error| format!("{certificate} cannot be used as a CA: {error}"))?;
+        warnings.extend(end.map(|end| end.message));
     }
-    let ends: Vec<_> = certificates.iter().filter_map(|certificate| certificate.end(now)).collect();
-    let all_are_past = ends.len() == certificates.len() && ends.iter().all(|end| end.is_past);
-    let warnings: Vec<_> = ends.into_iter().map(|end| end.message).collect();
-    if all_are_past {
-        return Err(warnings.join("; "));
-    }
-    Ok(Authorities { certificates, warnings })
+    if roots.is_empty() { Err(warnings.join("; ")) } else { Ok(Authorities { certificates, roots, warnings }) }
 }
 
 /// A chain with the key of its first certificate, ready to sign; `file` is where the chain was read.
@@ -132,6 +146,9 @@ pub(crate) fn pair(
         Ok(pair) => Ok(pair),
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(format!("this is not the key of the first certificate in {file}; both must come from one pair"))
+        }
+        Err(rustls::Error::InvalidCertificate(why)) => {
+            Err(format!("the first certificate in {file} cannot be used ({why}); make it anew, with version 3"))
         }
         Err(error) => Err(format!(
             "this key cannot be used ({error}); allowed are RSA of 2048 bits and more, ECDSA on P-256 or P-384, and Ed25519"

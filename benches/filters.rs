@@ -40,8 +40,14 @@ fn measure(criterion: &mut Criterion, name: &str, filters: &str, back: bool) {
             let (mut edits, mut bodies, mut kept) = (Edits::default(), Vec::new(), Extensions::new());
             let (mut identity, mut query) = (None, None);
             let head = Head { method: &Method::GET, host: "a.test", path: &path, query: None, headers: &headers };
-            let subject =
-                Subject { client: &client, request_id: "0", route: "all", identity: &mut identity, kept: &mut kept };
+            let subject = Subject {
+                client: &client,
+                certificate: None,
+                request_id: "0",
+                route: "all",
+                identity: &mut identity,
+                kept: &mut kept,
+            };
             let param = |_: &str| None;
             let mut request = Request::new(head, subject, &param, &mut edits, &mut bodies, &mut query);
             let mut entered = 0;
@@ -50,6 +56,7 @@ fn measure(criterion: &mut Criterion, name: &str, filters: &str, back: bool) {
                 let (mut edits, mut bodies) = (Edits::default(), Vec::new());
                 let subject = Subject {
                     client: &client,
+                    certificate: None,
                     request_id: "0",
                     route: "all",
                     identity: &mut identity,

@@ -9,6 +9,7 @@ use super::body::BodyHook;
 use super::edit::Edits;
 use super::identity::Identity;
 use crate::head::{Head, Headers};
+use crate::tls::ClientIdentity;
 
 /// Who is asking, as far as the connection and trusted proxies tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,7 +21,7 @@ pub struct Client {
     pub peer: Option<SocketAddr>,
     /// Whether that other end is one of the listener's `trusted_proxies`.
     pub trusted: bool,
-    /// Whether the client came by TLS, as far as is known: what a trusted proxy says of it.
+    /// Whether the client came by TLS: to the door, or where a trusted proxy is in between as that says.
     pub https: bool,
 }
 
@@ -28,6 +29,8 @@ pub struct Client {
 pub struct Subject<'a> {
     /// Who is asking.
     pub client: &'a Client,
+    /// The certificate that the client has shown in the TLS handshake, which has checked it.
+    pub certificate: Option<&'a ClientIdentity>,
     /// The id that this exchange has in logs, error bodies and `x-request-id`.
     pub request_id: &'a str,
     /// The route's name.

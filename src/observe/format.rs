@@ -88,6 +88,10 @@ pub enum Field {
     Path,
     /// `protocol`: `HTTP/1.1` and so on.
     Protocol,
+    /// `tls`: the version of TLS, `TLSv1_2` or `TLSv1_3`.
+    Tls,
+    /// `cipher`: of TLS.
+    Cipher,
     /// `listener`: its name.
     Listener,
     /// `route`: its name.
@@ -135,7 +139,7 @@ enum Value<'a> {
 
 impl Field {
     /// All there are, in the order in which JSON has them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Time,
         Self::RequestId,
         Self::Client,
@@ -143,6 +147,8 @@ impl Field {
         Self::Host,
         Self::Path,
         Self::Protocol,
+        Self::Tls,
+        Self::Cipher,
         Self::Listener,
         Self::Route,
         Self::Identity,
@@ -173,6 +179,8 @@ impl Field {
             Self::Host => "host",
             Self::Path => "path",
             Self::Protocol => "protocol",
+            Self::Tls => "tls",
+            Self::Cipher => "cipher",
             Self::Listener => "listener",
             Self::Route => "route",
             Self::Identity => "identity",
@@ -204,6 +212,8 @@ impl Field {
             Self::Host => record.host.and_then(known),
             Self::Path => known(record.target),
             Self::Protocol => known(protocol(record.version).as_bytes()),
+            Self::Tls => text(record.tls),
+            Self::Cipher => text(record.cipher),
             Self::Listener => text(record.listener),
             Self::Route => text(record.route),
             Self::Identity => record.identity.and_then(known),

@@ -23,6 +23,10 @@ pub struct Record<'a> {
     pub target: &'a [u8],
     /// What the client spoke.
     pub version: http::Version,
+    /// The version of TLS; `None` without.
+    pub tls: Option<&'static str>,
+    /// The cipher of TLS.
+    pub cipher: Option<&'static str>,
     /// The listener's name in the file.
     pub listener: Option<&'a str>,
     /// The route's name in the file; `None` where no route matched.
@@ -71,6 +75,8 @@ impl Record<'_> {
             host: None,
             target: b"",
             version: http::Version::HTTP_11,
+            tls: None,
+            cipher: None,
             listener: None,
             route: None,
             identity: None,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::exchange::Peer;
+use crate::tls::ClientIdentity;
 
 /// What is known of a connection when its first request can come. All its requests share it.
 #[derive(Debug, Clone)]
@@ -18,4 +19,10 @@ pub struct Arrival {
 pub struct Secured {
     /// The name that the client asked for (SNI), in small letters.
     pub server_name: Option<Box<str>>,
+    /// The version, such as `TLSv1_3`.
+    pub version: &'static str,
+    /// The cipher suite, by its name of the standard.
+    pub cipher: &'static str,
+    /// Who the client is by its certificate, if it has shown one. The handshake has checked it.
+    pub client: Option<Arc<ClientIdentity>>,
 }

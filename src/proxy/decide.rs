@@ -16,6 +16,7 @@ use crate::head::{Head, Headers, Path};
 use crate::route::{Lookup, Match};
 use crate::snapshot::{Action, Forward, PathRule, Redirect, Route};
 use crate::template::Template;
+use crate::tls::ClientIdentity;
 
 /// A request as a driver has read it.
 pub struct Incoming<'a> {
@@ -99,7 +100,7 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
     let Some(link) = snapshot.unrouted().links().iter().find(|link| link.kind == CORS) else {
         return refused;
     };
-    let Exchange { asked, client, request_id, edits, kept, identity, request_hooks, .. } = exchange;
+    let Exchange { asked, client, tls, request_id, edits, kept, identity, request_hooks, .. } = exchange;
     let Some(path) = asked.path.as_ref() else { return refused };
     let query = asked.query_at.and_then(|at| asked.target.get(at..));
     let head = Head { method: incoming.method, host: &asked.host, path, query, headers: incoming.headers };
@@ -109,7 +110,7 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
     }
     let mut request = Request {
         head,
-        subject: Subject { client, request_id, route: "", identity, kept },
+        subject: Subject { client, certificate: certificate(tls.as_ref()), request_id, route: "", identity, kept },
         param: &|_| None,
         edits,
         bodies: request_hooks,
@@ -127,7 +128,7 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
 /// What is known of a request before anything in it was checked: enough for a line in the log.
 fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     let trusted_proxies = exchange.listener.as_deref().map_or(&[][..], |listener| &listener.trusted_proxies);
-    exchange.client = forwarded::client(incoming.peer, incoming.headers, trusted_proxies);
+    exchange.client = forwarded::client(incoming.peer, incoming.tls.is_some(), incoming.headers, trusted_proxies);
     exchange.tls.clone_from(&incoming.tls);
     exchange.request_id = forwarded::request_id(incoming.headers, exchange.client.trusted);
     let asked = &mut exchange.asked;
@@ -214,6 +215,11 @@ fn preflight_for(head: &Head<'_>) -> Option<Method> {
     Method::from_bytes(head.headers.get(&ACCESS_CONTROL_REQUEST_METHOD)?).ok()
 }
 
+/// Who the client is by the certificate that it has shown.
+pub(super) fn certificate(tls: Option<&Arc<Secured>>) -> Option<&ClientIdentity> {
+    tls.and_then(|tls| tls.client.as_deref())
+}
+
 /// Whether a request is for another host than the one that its TLS connection was made for (RFC 9110, 7.4): the
 /// certificate, or what was asked of the client for it, may be another's.
 fn is_misdirected(host: &str, incoming: &Incoming<'_>) -> bool {
@@ -262,7 +268,8 @@ async fn filter(
     }
     let mut notes = trace.is_some().then(Vec::new);
     let param = |name: &str| taken.matched.param(&taken.path, name).map(str::to_owned);
-    let Exchange { asked, client, request_id, entered, edits, kept, identity, request_hooks, .. } = exchange;
+    let Exchange { asked, client, tls, request_id, entered, edits, kept, identity, request_hooks, .. } = exchange;
+    let certificate = certificate(tls.as_ref());
     let mut request = Request {
         head: Head {
             method: incoming.method,
@@ -271,7 +278,7 @@ async fn filter(
             query: asked.query_at.and_then(|at| asked.target.get(at..)),
             headers: incoming.headers,
         },
-        subject: Subject { client, request_id, route: &taken.route.name, identity, kept },
+        subject: Subject { client, certificate, request_id, route: &taken.route.name, identity, kept },
         param: &param,
         edits,
         bodies: request_hooks,

@@ -1,6 +1,7 @@
 //! What a connection goes through before its first request: whether there is room for it, whose it is (the PROXY
 //! protocol), and which protocol it speaks. Each step has a deadline, and each way to fail is counted.
 
+mod handshake;
 mod preface;
 
 use std::future::poll_fn;
@@ -18,6 +19,7 @@ use super::open::Entered;
 use super::turned_away::TurnedAway;
 use crate::config::Network;
 use crate::proxy_protocol::{self, HeaderProblem};
+use handshake::secure;
 use preface::begins_http2;
 
 /// A connection that may have its first request.
@@ -44,13 +46,8 @@ pub(super) async fn enter(stream: Stream, connection: &mut Entered) -> Option<Sp
 }
 
 async fn pass(mut stream: Stream, connection: &mut Entered) -> Option<Speaks> {
-    let peer = match said_by_proxy(&mut stream, connection).await {
-        Ok(peer) => peer,
-        Err((reason, detail)) => {
-            turn_away(connection, reason, detail.as_deref());
-            return None;
-        }
-    };
+    let peer = said_by_proxy(&mut stream, connection).await;
+    let peer = peer.map_err(|(reason, detail)| turn_away(connection, reason, detail.as_deref())).ok()?;
     let most = connection.limits().connections_per_client;
     if let (Peer::Inet(address), Some(most)) = (peer, most)
         && !connection.enter_client(address.ip(), most.0)
@@ -58,7 +55,19 @@ async fn pass(mut stream: Stream, connection: &mut Entered) -> Option<Speaks> {
         turn_away(connection, TurnedAway::ClientConnectionsFull, None);
         return None;
     }
-    connection.arrive(Arrival { peer, tls: None });
+    let Some(tls) = &connection.settings().tls else {
+        connection.arrive(Arrival { peer, tls: None });
+        return in_the_clear(stream, connection).await;
+    };
+    let secure = within(connection.limits().handshake_timeout.0, secure(stream, tls)).await;
+    let secure = secure.unwrap_or(Err((TurnedAway::TlsHandshakeTimeout, None)));
+    let secure = secure.map_err(|(reason, detail)| turn_away(connection, reason, detail.as_deref())).ok()?;
+    connection.arrive(Arrival { peer, tls: Some(secure.secured) });
+    Some(if secure.is_http2 { Speaks::Http2(secure.stream) } else { Speaks::Http1(secure.stream) })
+}
+
+/// What a connection without TLS speaks.
+async fn in_the_clear(stream: Stream, connection: &Connection) -> Option<Speaks> {
     if !connection.settings().http2 {
         return Some(Speaks::Http1(stream));
     }

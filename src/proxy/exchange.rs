@@ -290,6 +290,8 @@ impl Exchange {
             host: Some(self.asked.host.as_bytes()).filter(|host| !host.is_empty()),
             target: self.asked.target.as_bytes(),
             version: self.asked.version,
+            tls: self.tls.as_deref().map(|tls| tls.version),
+            cipher: self.tls.as_deref().map(|tls| tls.cipher),
             listener: self.listener.as_deref().map(|listener| &*listener.name),
             route: self.route.as_ref().map(|taken| &*taken.route.name),
             identity: self.identity.as_ref().map(|identity| identity.subject.as_bytes()),

@@ -38,13 +38,13 @@ const SPOOFABLE_FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
 
 /// Who is asking: the other end of the connection, or, if that is a trusted proxy, the last address in what it says
 /// that is not one.
-pub fn client(peer: Peer, headers: &HeaderMap, trusted_proxies: &[Network]) -> Client {
+pub fn client(peer: Peer, is_secured: bool, headers: &HeaderMap, trusted_proxies: &[Network]) -> Client {
     let (address, ip) = match peer {
         Peer::Inet(address) => (Some(address), Some(address.ip().to_canonical())),
         Peer::Unix => (None, None),
     };
     let trusted = trusts(trusted_proxies, ip);
-    let https = trusted && is_https(headers);
+    let https = is_said_to_be_https(headers).filter(|_| trusted).unwrap_or(is_secured);
     let mut client = Client { ip, peer: address, trusted, https };
     if trusted {
         for hop in hops(headers).into_iter().rev() {
@@ -60,16 +60,18 @@ pub fn client(peer: Peer, headers: &HeaderMap, trusted_proxies: &[Network]) -> C
 }
 
 /// Whether the proxies say that the client came by TLS: the first word of `X-Forwarded-Proto`, or where there is none of
-/// `Forwarded`, is the outermost one's.
-fn is_https(headers: &HeaderMap) -> bool {
+/// `Forwarded`, is the outermost one's. `None` where they don't say.
+fn is_said_to_be_https(headers: &HeaderMap) -> Option<bool> {
     let first = |name: &HeaderName| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
     if headers.contains_key(&X_FORWARDED_PROTO) {
-        return first(&X_FORWARDED_PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        return first(&X_FORWARDED_PROTO).map(|proto| proto.eq_ignore_ascii_case("https"));
     }
     let pairs = first(&FORWARDED).into_iter().flat_map(|element| element.split(';'));
-    pairs.filter_map(|pair| pair.split_once('=')).any(|(key, value)| {
-        key.trim().eq_ignore_ascii_case("proto") && value.trim().trim_matches('"').eq_ignore_ascii_case("https")
-    })
+    let proto = |(key, value): (&str, &str)| {
+        let is_https = value.trim().trim_matches('"').eq_ignore_ascii_case("https");
+        key.trim().eq_ignore_ascii_case("proto").then_some(is_https)
+    };
+    pairs.filter_map(|pair| pair.split_once('=')).find_map(proto)
 }
 
 fn trusts(trusted_proxies: &[Network], ip: Option<IpAddr>) -> bool {

@@ -208,7 +208,7 @@ impl Guard {
         exchange.started = exchange.started.checked_sub(age).unwrap_or(exchange.started);
         exchange.started_at = exchange.started_at.checked_sub(age).unwrap_or(exchange.started_at);
         let nothing = http::HeaderMap::new();
-        exchange.client = super::forwarded::client(connection.peer(), &nothing, &[]);
+        exchange.client = super::forwarded::client(connection.peer(), connection.tls().is_some(), &nothing, &[]);
         exchange.request_id = super::forwarded::request_id(&nothing, false);
         exchange
     }

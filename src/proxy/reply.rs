@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::decide::certificate;
 use super::exchange::Exchange;
 use super::fault::Fault;
 use crate::filter::{Body, Edits, Failure, Reply, Response, Subject};
@@ -66,7 +67,8 @@ pub async fn changes(
     headers: &dyn Headers,
 ) -> Result<Edits, (Edits, Failure)> {
     let mut edits = Edits::default();
-    let Exchange { snapshot, route, client, request_id, asked, identity, kept, response_hooks, entered, .. } = exchange;
+    let Exchange { snapshot, route, client, tls, request_id, asked, identity, kept, response_hooks, entered, .. } =
+        exchange;
     let route = route.as_ref().map(|taken| &taken.route);
     let unrouted;
     let (chain, entered) = match route {
@@ -81,7 +83,14 @@ pub async fn changes(
     let mut response = Response {
         status,
         headers,
-        subject: Subject { client, request_id, route: route.map_or("", |route| &route.name), identity, kept },
+        subject: Subject {
+            client,
+            certificate: certificate(tls.as_ref()),
+            request_id,
+            route: route.map_or("", |route| &route.name),
+            identity,
+            kept,
+        },
         edits: &mut edits,
         method: &asked.method,
         origin: asked.origin.as_ref(),

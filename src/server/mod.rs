@@ -29,7 +29,8 @@ use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
 pub use crate::proxy::TurnedAway;
 use crate::proxy::{Ending, Gateway, Guard, LiveListener, Open};
-use crate::snapshot::{Snapshot, compile, every_problem};
+use crate::snapshot::{Listener, Snapshot, compile, every_problem};
+use crate::tls::Tls;
 use crate::upstream::{Upstream, ca_file};
 use listeners::Listeners;
 pub use side::SideService;
@@ -232,16 +233,23 @@ pub fn threads(config: &Config) -> usize {
 /// Begins the checks and discoveries of a snapshot that is going to be served, and gives those that have no endpoints
 /// yet a moment to find some.
 async fn begin(snapshot: &Snapshot) {
+    snapshot.listeners().iter().filter_map(|listener| listener.tls.as_ref()).for_each(Tls::start);
     snapshot.upstreams().for_each(Upstream::start);
     join_all(snapshot.upstreams().map(|upstream| upstream.known())).await;
 }
 
-/// Ends the checks and discoveries of upstreams that the next snapshot has not taken over as they are: exchanges under
-/// way may hold them for hours.
+/// Ends the checks and discoveries of upstreams, and the watch over certificates, that the next snapshot has not taken
+/// over as they are: exchanges under way may hold them for hours.
 fn end_replaced(before: &Snapshot, next: &Snapshot) {
     for upstream in before.upstreams() {
         if !next.upstream(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
             upstream.stop();
+        }
+    }
+    for tls in before.listeners().iter().filter_map(|listener| listener.tls.as_ref()) {
+        let is_kept = |kept: &Arc<Listener>| kept.tls.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tls));
+        if !next.listeners().iter().any(is_kept) {
+            tls.stop();
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::config::{Config, ListenAddress, ListenerLimits, Name, Network, Problem, ToHttps};
+use super::Snapshot;
+use crate::config::{self, Config, ListenAddress, ListenerLimits, Name, Network, Problem, ToHttps};
 use crate::head::strict::HeadLimits;
+use crate::tls::{Remark, Tls};
 
 /// What requests and connections need to know of the listener that they came in by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Listener {
     /// Its name in the file.
     pub name: Arc<str>,
@@ -23,6 +26,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// The same for the head of a request.
     pub head: HeadLimits,
+    /// TLS with its clients, if it has that.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// What Pingora 0.9.1 reads of a head at most, less a line that it does not count.
@@ -35,7 +40,7 @@ const MOST_HEADERS: u32 = 256;
 const MOST_TARGET_BYTES: u64 = 64 << 10;
 
 impl Listener {
-    fn new(name: &Name, settings: &crate::config::Listener) -> Self {
+    fn new(name: &Name, settings: &config::Listener, tls: Option<Arc<Tls>>) -> Self {
         let limits = settings.limits.clone();
         let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         let head = HeadLimits {
@@ -47,10 +52,11 @@ impl Listener {
             name: Arc::from(name.as_str()),
             trusted_proxies: settings.trusted_proxies.clone(),
             proxy_protocol: settings.proxy_protocol.clone(),
-            http2: settings.http2.unwrap_or(false),
+            http2: settings.http2.unwrap_or(tls.is_some()),
             redirect: settings.redirect,
             limits,
             head,
+            tls,
         }
     }
 
@@ -65,17 +71,61 @@ impl Listener {
             redirect: None,
             limits: ListenerLimits::default(),
             head: HeadLimits::default(),
+            tls: None,
         }
     }
 }
 
 /// The listeners, in the order of their names.
-pub(super) fn compile(config: &Config, problems: &mut Vec<Problem>) -> Vec<Arc<Listener>> {
+pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Arc<Listener>> {
     refuse_one_address(config, problems);
-    for (name, listener) in &config.listeners {
-        refuse_beyond_reading(name, &listener.limits, config, problems);
+    let mut listeners = Vec::new();
+    for (name, settings) in &config.listeners {
+        refuse_beyond_reading(name, &settings.limits, config, problems);
+        refuse_a_circle(name, settings, config, problems);
+        let before = previous.and_then(|previous| previous.listener(name.as_str()));
+        let tls = tls(name, settings, before.and_then(|before| before.tls.as_ref()), config, problems);
+        listeners.push(Arc::new(Listener::new(name, settings, tls)));
     }
-    config.listeners.iter().map(|(name, settings)| Arc::new(Listener::new(name, settings))).collect()
+    listeners
+}
+
+/// The TLS of a listener; `None` without, or if there is a problem with it.
+fn tls(
+    name: &Name,
+    settings: &config::Listener,
+    before: Option<&Arc<Tls>>,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Tls>> {
+    let asked = settings.tls.as_ref()?;
+    let http2 = settings.http2.unwrap_or(true);
+    match Tls::compile(name.as_str(), asked, http2, before, SystemTime::now()) {
+        Ok((tls, remarks)) => {
+            let warnings = remarks.iter().map(|remark| config.source.warning(&path(name, remark), &*remark.message));
+            problems.extend(warnings);
+            Some(tls)
+        }
+        Err(remarks) => {
+            problems.extend(remarks.iter().map(|remark| config.source.problem(&path(name, remark), &*remark.message)));
+            None
+        }
+    }
+}
+
+/// Where in the file the value stands that a remark is about.
+fn path<'a>(name: &'a Name, remark: &'a Remark) -> Vec<&'a str> {
+    let above = ["listeners", name.as_ref(), "tls"];
+    above.into_iter().chain(remark.at.iter().map(String::as_str)).collect()
+}
+
+/// A listener with TLS that sends its clients to `https` sends them round and round.
+fn refuse_a_circle(name: &Name, settings: &config::Listener, config: &Config, problems: &mut Vec<Problem>) {
+    if settings.tls.is_some() && settings.redirect.is_some() {
+        let path = ["listeners", name.as_ref(), "redirect"];
+        let message = "this listener speaks `https` already; redirect from one without `tls`";
+        problems.push(config.source.problem(&path, message));
+    }
 }
 
 /// Two listeners cannot have one address.

@@ -84,7 +84,7 @@ pub fn compile(
     let unrouted = filters.unrouted();
     let made = filters.into_made();
     states.settle();
-    let listeners = listeners::compile(&config, &mut problems);
+    let listeners = listeners::compile(&config, previous, &mut problems);
     tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
     upstreams::warn_of_unused(&config, &mut problems);

@@ -57,7 +57,7 @@ fn look_at(rest: Rest, registry: &Registry) -> Vec<Problem> {
     }
     filters.check_broken_routes(&mut problems);
     matchers::compile(&config, &mut problems);
-    listeners::compile(&config, &mut problems);
+    listeners::compile(&config, None, &mut problems);
     if whole {
         tests::compile(&config, &mut problems);
         problems.extend(unused(&all, &config));

@@ -24,9 +24,10 @@ release: setup
 bench: setup
 	$(CARGO) bench
 
-# The long form of what runs short in `make test`: 200,000 random pairs of configuration and request.
+# The long form of what runs short in `make test`: 200,000 random pairs of configuration and request, 40,000 WebSockets.
 soak: setup
 	ONEDOOR_SOAK=1 $(CARGO) test --release --test it explain_says
+	ONEDOOR_SOAK=1 $(CARGO) test --release --test it loses_no_websocket
 
 # cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use; tests
 # of shared rate limits start a redis-server of their own.

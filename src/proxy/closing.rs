@@ -25,3 +25,12 @@ pub(super) fn linger_afterwards(trip: &Trip) {
         connection.hand_back();
     }
 }
+
+/// From here on bytes go both ways, and neither way waits for the other.
+pub(super) fn begin_tunnel(trip: &Trip) {
+    let upgrade = trip.onward.as_ref().and_then(|onward| onward.upgrade.as_ref());
+    if let (Some(connection), Some(upgrade)) = (trip.connection(), upgrade) {
+        upgrade.grant();
+        connection.begin_tunnel(upgrade);
+    }
+}

@@ -20,6 +20,7 @@ use super::live_listener::LiveListener;
 use super::try_limit::TryLimit;
 use crate::config::ListenerLimits;
 use crate::snapshot::Listener;
+use crate::upstream::Upgrade;
 
 /// What is known of a connection by all who have a hand in it.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Connection {
     handed_back: Mutex<HandedBack>,
     asked: AtomicU8,
     task: AtomicWaker,
+    tunnel: OnceLock<Arc<Upgrade>>,
 }
 
 /// What the guard gets back when it drops Pingora's future.
@@ -110,6 +112,7 @@ impl Connection {
             handed_back: Mutex::default(),
             asked: AtomicU8::new(Ending::No as u8),
             task: AtomicWaker::new(),
+            tunnel: OnceLock::new(),
         }
     }
 
@@ -299,6 +302,16 @@ impl Connection {
     pub fn take_back(&self) -> HandedBack {
         self.handing_back.store(false, Relaxed);
         std::mem::take(&mut *self.handed_back.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It is one end of a tunnel from now on, to its end.
+    pub(super) fn begin_tunnel(&self, upgrade: &Arc<Upgrade>) {
+        self.tunnel.get_or_init(|| Arc::clone(upgrade));
+    }
+
+    /// The tunnel that it is one end of.
+    pub(super) fn tunnel(&self) -> Option<&Upgrade> {
+        self.tunnel.get().map(|upgrade| &**upgrade)
     }
 
     pub(super) fn receive(&self, put: impl FnOnce(&mut HandedBack)) {

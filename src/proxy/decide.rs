@@ -393,6 +393,7 @@ impl Onward {
             was_forgiven: false,
             is_passed_over: false,
             socket: None,
+            upgrade: None,
             mirror: None,
             copy: None,
             tried_at: None,

@@ -19,7 +19,7 @@ use crate::head::Path;
 use crate::observe::Record;
 use crate::route::Match;
 use crate::snapshot::{Listener, Route, Snapshot};
-use crate::upstream::{Endpoint, Picked, Upstream};
+use crate::upstream::{Endpoint, Picked, Upgrade, Upstream};
 
 /// The state of one exchange. Knows no server: the live proxy and `explain` fill and read the same.
 pub struct Exchange {
@@ -143,6 +143,8 @@ pub struct Onward {
     pub is_passed_over: bool,
     /// The socket of the latest try's connection, if no other exchange uses that.
     pub socket: Option<RawFd>,
+    /// The latest try's, of a request that asks for one.
+    pub upgrade: Option<Arc<Upgrade>>,
     /// Who gets a copy, until that has begun.
     pub mirror: Option<Arc<Upstream>>,
     /// The copy that is under way.

@@ -1,7 +1,7 @@
 //! The gateway's own duties to both heads: hop-by-hop headers go, the gateway's own are written, filters' changes are
 //! carried out.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::decide::Incoming;
@@ -62,7 +62,8 @@ fn strip(headers: &mut impl HeadersMut, also: &dyn Fn(&HeaderName) -> bool) {
     headers.retain(&|name| !(is_hop_by_hop(name) || also(name) || (named.contains(name) && !is_framing(name))));
 }
 
-/// Whether this is a WebSocket handshake (RFC 6455, 4.1), the one upgrade that is passed on.
+/// Whether this is a WebSocket handshake (RFC 6455, 4.1), the one upgrade that is passed on. None has a body: with one,
+/// the protocols would change in its midst.
 pub fn is_websocket(incoming: &Incoming<'_>) -> bool {
     let headers: &HeaderMap = incoming.headers;
     let is_upgrade = |value: &HeaderValue| {
@@ -72,4 +73,6 @@ pub fn is_websocket(incoming: &Incoming<'_>) -> bool {
         && headers.get_all(CONNECTION).iter().any(is_upgrade)
         && incoming.method == Method::GET
         && incoming.version == Version::HTTP_11
+        && !headers.contains_key(TRANSFER_ENCODING)
+        && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0")
 }

@@ -37,6 +37,7 @@ mod leg;
 mod live_listener;
 mod mirror;
 mod open;
+mod outgoing;
 mod pingora_headers;
 mod reply;
 mod response_head;
@@ -65,8 +66,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::filter::Reply;
 use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
-use crate::upstream::only_http1;
-use closing::{begin_response, linger_afterwards};
+use crate::upstream::Upgrade;
+use closing::{begin_response, begin_tunnel, linger_afterwards};
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run, unrouted};
 use diagnosis::{fault_of, is_of_the_request, witness};
@@ -245,7 +246,7 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, trip: &mut Trip) -> pingora::Result<Box<HttpPeer>> {
         // A try that replays the body counts it anew.
         trip.asked.body_bytes = 0;
         trip.answered.interim = 0;
@@ -264,8 +265,9 @@ impl ProxyHttp for Gateway {
         let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(per_try, now));
         match peer {
             Ok(mut peer) => {
-                if session.is_upgrade_req() {
-                    only_http1(&mut peer);
+                let asks = trip.asked.upgrade;
+                if let Some(onward) = trip.onward.as_mut() {
+                    onward.upgrade = asks.then(|| Upgrade::on(&mut peer));
                 }
                 Ok(peer)
             }
@@ -313,7 +315,7 @@ impl ProxyHttp for Gateway {
         // Of a body that is not there an upstream by HTTP/2 gets no end of its own.
         trip.asked.is_whole = session.as_mut().is_body_empty();
         if let Some(onward) = trip.onward.as_mut() {
-            onward.socket = Some(socket);
+            onward.socket = onward.upgrade.as_ref().map_or(Some(socket), |upgrade| upgrade.socket());
             onward.connected = true;
             onward.connected_after = onward.tried_at.filter(|_| !reused).map(|at| at.elapsed());
         }
@@ -340,6 +342,9 @@ impl ProxyHttp for Gateway {
             head.set_uri(target.map_err(|e| Error::because(ErrorType::InternalError, "the target that goes on", e))?);
         }
         self.begin_copy(head, !session.is_body_empty(), trip);
+        if let Some(upgrade) = trip.onward.as_ref().and_then(|onward| onward.upgrade.as_ref()) {
+            upgrade.begin();
+        }
         Ok(())
     }
 
@@ -388,8 +393,9 @@ impl ProxyHttp for Gateway {
             if let Some(connection) = trip.connection() {
                 connection.set_deadline(None);
             }
-            // The client's side of a tunnel may be as silent as the upstream's.
-            session.set_read_timeout(idle);
+            // The client's side may be as silent as the upstream's. In a tunnel a byte either way is enough, and the
+            // upstream's own timer, which each of them starts anew, sees to that.
+            session.set_read_timeout(idle.filter(|_| status != StatusCode::SWITCHING_PROTOCOLS));
         }
         if !session.is_body_done() && status != StatusCode::SWITCHING_PROTOCOLS {
             linger_afterwards(trip);
@@ -407,6 +413,7 @@ impl ProxyHttp for Gateway {
                     // What flows from here on is no body.
                     trip.request_hooks.clear();
                     trip.response_hooks.clear();
+                    begin_tunnel(trip);
                 }
                 change(&changes, &mut ResponseHeaders(head));
                 if trip.response_hooks.iter().any(|hook| hook.changes_length()) {

@@ -1,8 +1,10 @@
 //! A client's stream on its way through Pingora: it tells the connection what it sees, and hands itself back.
 
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::protocols::{
@@ -12,6 +14,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Connection, Phase};
+use super::outgoing::Outgoing;
+use crate::upstream::Upgrade;
 
 /// The client's stream on its way through Pingora.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct GuardStream {
     /// A head that is still not whole at this size will not be read further. The head check has the exact limits; this
     /// is what a client can make the door keep.
     largest_head: usize,
+    outgoing: Outgoing,
 }
 
 impl GuardStream {
@@ -32,7 +37,7 @@ impl GuardStream {
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         let limits = connection.settings().head;
         let largest_head = limits.header_bytes + limits.target_bytes + BEGINNING_OF_BODY;
-        Self { stream: Some(stream), connection, spaces: None, head: 0, largest_head }
+        Self { stream: Some(stream), connection, spaces: None, head: 0, largest_head, outgoing: Outgoing::default() }
     }
 
     /// The connection that it belongs to.
@@ -84,13 +89,16 @@ impl GuardStream {
         self.stream.as_ref().expect(STREAM)
     }
 
-    fn pinned(&mut self) -> Pin<&mut Stream> {
-        Pin::new(self.stream.as_mut().expect(STREAM))
+    fn parts(&mut self) -> (&mut Outgoing, &mut Stream, Option<&Upgrade>) {
+        (&mut self.outgoing, self.stream.as_mut().expect(STREAM), self.connection.tunnel())
     }
 }
 
 /// Room for the beginning of a body that came along with a head.
 const BEGINNING_OF_BODY: usize = 48 << 10;
+
+/// How long a client may take to read the rest of a tunnel when the upstream is gone.
+const LAST_READ: Duration = Duration::from_secs(30);
 
 const STREAM: &str = "a guarded stream leaves its wrapper only when that is dropped";
 
@@ -102,9 +110,12 @@ impl Drop for GuardStream {
 
 impl AsyncRead for GuardStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let result = self.pinned().poll_read(cx, buf);
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        let (outgoing, stream, tunnel) = self.parts();
+        ready!(outgoing.poll_turn(stream, tunnel, cx))?;
+        let result = Pin::new(&mut *stream).poll_read(cx, buf);
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            outgoing.read(room, bytes.len());
             self.see(bytes);
             if self.connection.phase() == Phase::Head && self.connection.refused().is_some() {
                 return Poll::Ready(Err(std::io::Error::other("the head is too large")));
@@ -120,19 +131,21 @@ impl AsyncWrite for GuardStream {
             self.connection.refuse_as(buf);
             return Poll::Ready(Ok(buf.len()));
         }
-        self.pinned().poll_write(cx, buf)
+        let (outgoing, stream, tunnel) = self.parts();
+        outgoing.poll_write(stream, tunnel, cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         if self.connection.phase() != Phase::Exchange {
             self.connection.refuse_as(bufs.first().map_or(&[][..], |buf| buf));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        self.pinned().poll_write_vectored(cx, bufs)
+        let (outgoing, stream, tunnel) = self.parts();
+        outgoing.poll_write(stream, tunnel, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -140,20 +153,27 @@ impl AsyncWrite for GuardStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.pinned().poll_flush(cx)
+        let (outgoing, stream, tunnel) = self.parts();
+        outgoing.poll_flush(stream, tunnel, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         if self.connection.is_handing_back() {
             return Poll::Ready(Ok(()));
         }
-        self.pinned().poll_shutdown(cx)
+        Pin::new(self.parts().1).poll_shutdown(cx)
     }
 }
 
 #[async_trait]
 impl Shutdown for GuardStream {
     async fn shutdown(&mut self) {
+        let last = std::future::poll_fn(|cx| {
+            let (outgoing, stream, _) = self.parts();
+            outgoing.poll_out(stream, cx)
+        });
+        // Whatever the outcome, this is the end.
+        tokio::time::timeout(LAST_READ, last).await.ok();
         if let Some(stream) = self.stream.as_mut().filter(|_| !self.connection.is_handing_back()) {
             Shutdown::shutdown(&mut **stream).await;
         }

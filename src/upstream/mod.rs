@@ -32,6 +32,7 @@
 //!
 //! Time is an argument everywhere (`now`), so that nothing here needs to sleep to be tested.
 
+mod backlog;
 mod backoff;
 mod balance;
 mod breaker;
@@ -56,6 +57,7 @@ mod tasks;
 mod tests;
 mod tls;
 mod transport;
+mod upgrade;
 mod window;
 
 use std::sync::Arc;
@@ -68,6 +70,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::config;
 use crate::config::{EndpointAddress, HostPolicy};
+pub use backlog::Backlog;
 pub use backoff::backoff;
 pub use balance::{RoundRobin, hash_key};
 use breaker::Breaker;
@@ -86,7 +89,8 @@ pub use retry_budget::RetryBudget;
 pub use status::{DiscoveryStatus, EndpointStatus, Status};
 use tasks::Tasks;
 pub use tls::{Remark, TlsFault, ca_file, classify, connector_options, tls_reason};
-pub use transport::{Transport, only_http1};
+pub use transport::Transport;
+pub use upgrade::Upgrade;
 
 /// A named group of endpoints that serve the same thing.
 #[derive(Debug)]

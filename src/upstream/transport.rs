@@ -128,14 +128,6 @@ fn keepalive(idle: Limit) -> TcpKeepalive {
     }
 }
 
-/// Makes a peer that may be spoken to by HTTP/2 or HTTP/1.1 one for HTTP/1.1 alone, where a request can only go on so:
-/// WebSockets and other upgrades.
-pub fn only_http1(peer: &mut HttpPeer) {
-    if peer.options.alpn == ALPN::H2H1 {
-        peer.options.alpn = ALPN::H1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,4 +32,5 @@ mod security_headers;
 mod streaming;
 mod upstream_tls;
 mod upstreams;
+mod websockets;
 mod zoo;

@@ -86,3 +86,99 @@ async fn an_upstream_that_answers_early_is_heard() {
     let response = connection.read_response().await;
     assert_eq!((response.status, response.text()), (413, "too much"));
 }
+
+/// A response whose length is known, and which comes three bytes at a time.
+fn slow(gates: &[Gate; 2]) -> Reply {
+    reply(200).body("abc").wait(&gates[0]).body("def").wait(&gates[1]).body("ghi")
+}
+
+#[tokio::test]
+async fn each_piece_of_a_response_with_a_length_comes_before_the_next_is_sent() {
+    let gates = [Gate::new(), Gate::new()];
+    let (door, _api) = door(slow(&gates)).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    assert_eq!(connection.read_head().await.header("content-length"), Some("9"));
+    assert_eq!(connection.read_exactly(3).await, b"abc");
+    gates[0].open();
+    assert_eq!(connection.read_exactly(3).await, b"def");
+    gates[1].open();
+    assert_eq!(connection.read_exactly(3).await, b"ghi");
+    assert_eq!(connection.read_some().await, None);
+}
+
+#[tokio::test]
+async fn a_head_comes_before_the_body_that_is_not_there_yet() {
+    let gate = Gate::new();
+    let (door, _api) = door(reply(200).wait(&gate).body("abc")).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    assert_eq!(connection.read_head().await.status, 200);
+    gate.open();
+    assert_eq!(connection.read_exactly(3).await, b"abc");
+}
+
+#[tokio::test]
+async fn a_slow_response_is_not_held_back_for_a_client_that_has_sent_its_next_request() {
+    let gates = [Gate::new(), Gate::new()];
+    let (door, api) = door([slow(&gates), reply(200).body("next")]).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/")).await;
+    assert_eq!(connection.read_head().await.status, 200);
+    assert_eq!(connection.read_exactly(3).await, b"abc");
+    connection.send_head(door.get("/next")).await;
+    gates[0].open();
+    assert_eq!(connection.read_exactly(3).await, b"def");
+    gates[1].open();
+    assert_eq!(connection.read_exactly(3).await, b"ghi");
+    assert_eq!(connection.read_response().await.text(), "next");
+    assert_eq!(api.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_slow_response_is_not_held_back_while_its_request_still_comes() {
+    let gates = [Gate::new(), Gate::new()];
+    let (door, api) = door(slow(&gates).before_body()).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.request("PUT", "/").header("content-length", "6")).await;
+    connection.write("uvw").await;
+    assert_eq!(connection.read_head().await.status, 200);
+    assert_eq!(connection.read_exactly(3).await, b"abc");
+    gates[0].open();
+    assert_eq!(connection.read_exactly(3).await, b"def");
+    connection.write("xyz").await;
+    gates[1].open();
+    assert_eq!(connection.read_exactly(3).await, b"ghi");
+    api.wait_for_body(0).await;
+    assert_eq!(api.last().body, b"uvwxyz");
+}
+
+#[tokio::test]
+async fn each_piece_of_a_request_with_a_length_goes_on_before_the_next_is_sent() {
+    let (door, api) = door(mirror()).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.request("POST", "/").header("content-length", "9")).await;
+    connection.write("abc").await;
+    assert_eq!(connection.read_head().await.status, 200);
+    assert_eq!(connection.read_some().await.as_deref(), Some(&b"abc"[..]));
+    for piece in ["def", "ghi"] {
+        connection.write(piece).await;
+        assert_eq!(connection.read_some().await.as_deref(), Some(piece.as_bytes()));
+    }
+    assert_eq!(connection.read_some().await, None);
+    assert_eq!(api.last().body, b"abcdefghi");
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_a_slow_response_as_it_comes() {
+    let gates = [Gate::new(), Gate::new()];
+    let (door, _api) = door(slow(&gates)).await;
+    let mut connection = door.client().connect().await;
+    connection.send_head(door.get("/").version("HTTP/1.0")).await;
+    connection.read_head().await;
+    assert_eq!(connection.read_exactly(3).await, b"abc");
+    gates[0].open();
+    assert_eq!(connection.read_exactly(3).await, b"def");
+    gates[1].open();
+    assert_eq!(connection.read_exactly(3).await, b"ghi");
+}

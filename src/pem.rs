@@ -80,9 +80,13 @@ impl fmt::Display for Certificate {
     }
 }
 
+/// The last second of the year 9999, behind which RFC 5280 and RFC 3339 have no times.
+const LAST: u64 = 253_402_300_799;
+
 /// What is before 1970 is as much in the past as 1970.
 pub(crate) fn time(time: ASN1Time) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
+    let seconds = u64::try_from(time.timestamp()).unwrap_or(0).min(LAST);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 /// All certificates of a file, at least one, in their order. What else is in the file is passed over.

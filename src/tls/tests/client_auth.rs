@@ -71,3 +71,20 @@ fn a_ca_that_has_ended_counts_no_more() {
     let why = Client::with(&old.issue(&["billing"])).shake(&tls, "a.example").unwrap_err();
     assert!(matches!(why, rustls::Error::InvalidCertificate(_)), "{why:?}");
 }
+
+#[test]
+fn a_ca_that_ends_while_the_door_runs_lets_nobody_in() {
+    let door = Door::new();
+    let old = Ca::until("old", 2020);
+    door.files.write("clients.pem", old.pem());
+    let settings = settings(json!({
+        "certificates": [{"cert": door.files.path("door.crt"), "key": door.files.path("door.key")}],
+        "client_auth": {"ca": door.files.path("clients.pem")},
+    }));
+    let in_2019 = at(1_560_000_000);
+    let (tls, _) = Tls::compile("web", &settings, true, None, in_2019).unwrap();
+    tls.refresh(now());
+    assert!(tls.status().last_error.unwrap().contains("tls.client_auth.ca: the certificate `CN=old`"));
+    let why = Client::with(&old.issue(&["billing"])).shake(&tls, "a.example").unwrap_err();
+    assert_eq!(why, rustls::Error::InvalidCertificate(rustls::CertificateError::Expired));
+}

@@ -57,6 +57,10 @@ mod filters;
 pub mod head;
 mod observe;
 mod pem;
+#[cfg(test)]
+#[path = "../tests/it/support/pki.rs"]
+#[allow(missing_docs, dead_code, reason = "part of the tests' tool box")]
+mod pki;
 mod proxy;
 mod proxy_protocol;
 pub mod route;

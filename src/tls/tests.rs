@@ -15,7 +15,7 @@ use rustls::{
 use serde_json::{Value, json};
 
 use super::*;
-use pki::{Ca, FAR, Identity};
+use crate::pki::{Ca, FAR, Identity};
 
 mod choice;
 mod client_auth;
@@ -24,10 +24,6 @@ mod identity;
 mod loading;
 mod resumption;
 mod stapling;
-
-#[path = "../../tests/it/support/pki.rs"]
-#[allow(missing_docs, dead_code, reason = "part of the tests' tool box")]
-mod pki;
 
 /// Files of a listener.
 struct Files(tempfile::TempDir);

@@ -2,11 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use pki::{Ca, FAR, Identity};
-
-#[path = "../../../tests/it/support/pki.rs"]
-#[allow(missing_docs, dead_code, reason = "part of the tests' tool box")]
-mod pki;
+use crate::pki::{Ca, FAR, Identity};
 
 struct Files(tempfile::TempDir);
 

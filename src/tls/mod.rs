@@ -11,6 +11,13 @@
 //! for each, and clients without tickets are older than those that 1.2 with forward secrecy is for. The key outlives
 //! reloads and swaps as long as clients are asked for the same: the same mode and the same CAs. Otherwise a ticket would
 //! let a client pass a check that it never passed. There is no early data (0-RTT), which anybody could replay.
+//!
+//! # Cryptography
+//!
+//! By ring, which Pingora brings and upstreams use, so that the door has one library for it. aws-lc-rs was measured
+//! beside it (`bench/handshakes`): a full handshake of TLS 1.3 takes the server 114 µs instead of 131 with a key on
+//! P-256, but 366 instead of 734 with RSA of 2048 bits. So it is the better choice for RSA, and for a post-quantum key
+//! exchange, which ring does not have; for P-256 it does not make up for a second library in C.
 
 mod certificate;
 mod clients;

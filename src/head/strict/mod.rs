@@ -6,6 +6,9 @@
 //! The rules are at least as strict as those that Pingora 0.9.1 applies when it writes a request to an upstream, so that
 //! those never strike after a filter let a request through.
 
+mod names;
+mod response;
+
 use std::borrow::Cow;
 
 use http::{HeaderName, Method, Version, header};
@@ -13,6 +16,9 @@ use thiserror::Error;
 
 use super::Headers;
 use super::host::{self, HostProblem};
+pub use names::is_disguised;
+use names::names_more_than_the_connection;
+pub use response::{ResponseProblem, check_response};
 
 /// How much a request's head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,23 +122,6 @@ impl HeadProblem {
     }
 }
 
-/// Why a response of an upstream is refused, in words for who runs the door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ResponseProblem {
-    /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112, 6.3): response splitting, or a server in a muddle.
-    #[error("the response has both a Content-Length and a Transfer-Encoding")]
-    AmbiguousLength,
-    /// Repeated (even with the same value), a list, signed, empty, not digits, or beyond 2⁶³ - 1.
-    #[error("the response's Content-Length is not one number")]
-    ContentLength,
-    /// Anything but exactly `chunked`: the door undoes no other coding, nor does every client.
-    #[error("the response's Transfer-Encoding is not exactly `chunked`")]
-    TransferEncoding,
-    /// A length of what has no body: 1xx and 204 (RFC 9110, 8.6; RFC 9112, 6.1).
-    #[error("the response has no body but a Content-Length or Transfer-Encoding")]
-    Bodiless,
-}
-
 /// Checks all of a head but its path, which [`super::Path::parse`] does.
 ///
 /// In HTTP/2 and later the authority may stand in the target alone (as `https://host/path`).
@@ -170,44 +159,6 @@ pub fn check_method(method: &Method) -> Result<(), HeadProblem> {
         true => Err(HeadProblem::Method),
         false => Ok(()),
     }
-}
-
-/// Checks the framing of an upstream's response: whether a client could find another end of its body than the door.
-///
-/// A response to `HEAD` and a 304 may have either header, which then tell of the body that a `GET` would have got
-/// (RFC 9110, 8.6; RFC 9112, 6.1); they are held to the same rules. A 204 may have a `Content-Length` of exactly `0`,
-/// which RFC 9110, 8.6 forbids but many servers send: no recipient reads anything else into it, and the caller removes
-/// it. A 1xx may not, the 101 of a tunnel included.
-///
-/// It sees what the driver left: Pingora 0.9.1 drops a `Content-Length` beside a `Transfer-Encoding` before anybody can
-/// look. That HTTP/1.0 has no `Transfer-Encoding` is for who knows the version.
-///
-/// # Errors
-/// The first rule that it breaks.
-pub fn check_response(status: u16, headers: &dyn Headers) -> Result<(), ResponseProblem> {
-    let length = only(headers, &header::CONTENT_LENGTH, ResponseProblem::ContentLength)?;
-    let coding = only(headers, &header::TRANSFER_ENCODING, ResponseProblem::TransferEncoding)?;
-    let is_bodiless = matches!(status, 100..=199 | 204);
-    match (length, coding) {
-        (None, None) => Ok(()),
-        (Some(_), Some(_)) => Err(ResponseProblem::AmbiguousLength),
-        (Some(b"0"), None) if status == 204 => Ok(()),
-        _ if is_bodiless => Err(ResponseProblem::Bodiless),
-        (Some(value), None) if !is_length(value) => Err(ResponseProblem::ContentLength),
-        (None, Some(coding)) if !coding.eq_ignore_ascii_case(b"chunked") => Err(ResponseProblem::TransferEncoding),
-        _ => Ok(()),
-    }
-}
-
-/// The one value of a header, if it has any.
-fn only<'a, P: Copy>(headers: &'a dyn Headers, name: &HeaderName, problem: P) -> Result<Option<&'a [u8]>, P> {
-    let (mut found, mut result) = (None, Ok(()));
-    headers.all(name, &mut |value| {
-        if let Err(problem) = once(&mut found, value, problem) {
-            result = Err(problem);
-        }
-    });
-    result.map(|()| found)
 }
 
 /// Splits a request target into its authority, if it has one, and its path and query (RFC 9112, 3.2).
@@ -383,82 +334,6 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Headers that hold from end to end, or that the door sets. RFC 9110, 7.6.1 forbids clients to name the former; who
-/// does it anyway wants them removed on the way.
-const NOT_THE_CONNECTIONS: [&str; 21] = [
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "authorization",
-    "cookie",
-    "expect",
-    "forwarded",
-    "via",
-    "origin",
-    "cache-control",
-    "range",
-    "traceparent",
-    "tracestate",
-    "date",
-    "accept-encoding",
-    "x-real-ip",
-    "x-request-id",
-    "x-api-key",
-    "x-original-url",
-];
-
-fn names_more_than_the_connection(token: &[u8]) -> bool {
-    NOT_THE_CONNECTIONS.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes()))
-        || token.get(..FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORWARDED.as_bytes()))
-}
-
-const FORWARDED: &str = "x-forwarded-";
-
-/// Headers with a `-` that frame a message, say who sends it, or replace its target or method. Those without one have
-/// no disguise.
-const DISGUISABLE: [&str; 24] = [
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "keep-alive",
-    "max-forwards",
-    "proxy-authorization",
-    "proxy-connection",
-    "http2-settings",
-    "if-match",
-    "if-none-match",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-api-key",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-real-ip",
-    "x-request-id",
-    "x-rewrite-url",
-];
-
-/// Whether a header's name (in lower case) is one of the protocol's, or one that says who asks, with `_` in place of
-/// `-`: `transfer_encoding`, `x_forwarded_for`.
-///
-/// CGI, WSGI and Rack hand both over under one name (RFC 3875, 4.1.18), so that one could be smuggled past the door.
-/// Other names with `_` pass: APIs use them (`api_key`), and dropping them without a word, as nginx does, has cost many
-/// an afternoon. A filter that sets a header of its own kind and trusts it further on has to remove its disguises, too.
-pub fn is_disguised(name: &str) -> bool {
-    if !name.contains('_') {
-        return false;
-    }
-    let plain = name.replace('_', "-");
-    plain.starts_with(FORWARDED) || plain.starts_with("x-original-") || DISGUISABLE.contains(&plain.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
@@ -466,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+    pub(super) fn headers(lines: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in lines {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
@@ -643,62 +518,6 @@ mod tests {
         }
         let lenient = "/a?b[0]={\"x\":1}".replace('"', "%22") + "&c=|^`\\'?/&d=%&e=%zz";
         assert_eq!(split_target(&lenient), Ok((None, lenient.as_str())));
-    }
-
-    fn response(status: u16, lines: &[(&str, &str)]) -> Option<ResponseProblem> {
-        check_response(status, &headers(lines)).err()
-    }
-
-    #[test]
-    fn a_usual_response_passes() {
-        for status in [200, 206, 304, 404, 500] {
-            assert_eq!(response(status, &[]), None);
-            assert_eq!(response(status, &[("content-length", "12"), ("content-type", "text/plain")]), None);
-            assert_eq!(response(status, &[("transfer-encoding", "Chunked")]), None);
-        }
-        for status in [100, 101, 103, 204] {
-            assert_eq!(response(status, &[("upgrade", "websocket")]), None);
-        }
-        assert_eq!(response(205, &[("content-length", "0")]), None);
-    }
-
-    #[test]
-    fn doubtful_framing_of_a_response_is_refused() {
-        for (lines, expected) in [
-            (&[("transfer-encoding", "chunked"), ("content-length", "3")][..], ResponseProblem::AmbiguousLength),
-            (&[("transfer-encoding", "gzip, chunked")], ResponseProblem::TransferEncoding),
-            (&[("transfer-encoding", "gzip")], ResponseProblem::TransferEncoding),
-            (&[("transfer-encoding", "identity")], ResponseProblem::TransferEncoding),
-            (&[("transfer-encoding", "")], ResponseProblem::TransferEncoding),
-            (&[("transfer-encoding", "chunked, chunked")], ResponseProblem::TransferEncoding),
-            (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], ResponseProblem::TransferEncoding),
-            (&[("content-length", "2"), ("content-length", "3")], ResponseProblem::ContentLength),
-            (&[("content-length", "2"), ("content-length", "2")], ResponseProblem::ContentLength),
-            (&[("content-length", "2, 2")], ResponseProblem::ContentLength),
-            (&[("content-length", "+2")], ResponseProblem::ContentLength),
-            (&[("content-length", "-2")], ResponseProblem::ContentLength),
-            (&[("content-length", "0x2")], ResponseProblem::ContentLength),
-            (&[("content-length", "")], ResponseProblem::ContentLength),
-            (&[("content-length", "9223372036854775808")], ResponseProblem::ContentLength),
-        ] {
-            assert_eq!(response(200, lines), Some(expected), "{lines:?}");
-            assert!(response(204, lines).is_some() && response(304, lines).is_some(), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn a_response_without_a_body_has_no_length_but_0_in_a_204() {
-        for status in [100, 101, 103, 199, 204] {
-            for line in [("content-length", "1"), ("content-length", "00"), ("transfer-encoding", "chunked")] {
-                assert_eq!(response(status, &[line]), Some(ResponseProblem::Bodiless), "{status} {line:?}");
-            }
-        }
-        assert_eq!(response(204, &[("content-length", "0")]), None);
-        assert_eq!(response(101, &[("content-length", "0")]), Some(ResponseProblem::Bodiless));
-        let twice = [("content-length", "0"), ("content-length", "0")];
-        assert_eq!(response(204, &twice), Some(ResponseProblem::ContentLength));
-        let both = [("content-length", "0"), ("transfer-encoding", "chunked")];
-        assert_eq!(response(204, &both), Some(ResponseProblem::AmbiguousLength));
     }
 
     /// A driver that lets through what `HeaderMap` would not.

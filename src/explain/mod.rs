@@ -152,7 +152,7 @@ async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoin
         version: Version::HTTP_11,
         target: &question.target,
         headers: &headers,
-        mended: None,
+        problem: None,
         peer: question.peer,
         tls: None,
     };

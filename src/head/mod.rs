@@ -7,6 +7,7 @@ pub mod hop;
 pub mod host;
 pub mod path;
 pub mod strict;
+pub mod wire;
 
 use http::{HeaderMap, HeaderName, Method};
 

@@ -19,6 +19,7 @@ use super::exchange::{Exchange, Peer};
 use super::live_listener::LiveListener;
 use super::try_limit::TryLimit;
 use crate::config::ListenerLimits;
+use crate::head::wire::WireProblem;
 use crate::snapshot::Listener;
 use crate::upstream::Upgrade;
 
@@ -40,7 +41,6 @@ pub struct Connection {
     answered: AtomicBool,
     logged: AtomicBool,
     refused: AtomicU16,
-    odd_line: AtomicBool,
     /// The time that the try under way has.
     pub(super) try_limit: TryLimit,
     /// Where requests end in what the client sends.
@@ -105,7 +105,6 @@ impl Connection {
             answered: AtomicBool::new(false),
             logged: AtomicBool::new(false),
             refused: AtomicU16::new(0),
-            odd_line: AtomicBool::new(false),
             try_limit: TryLimit::new(Instant::now()),
             boundary: Boundary::default(),
             handing_back: AtomicBool::new(false),
@@ -205,7 +204,6 @@ impl Connection {
         self.answered.store(false, Relaxed);
         self.logged.store(false, Relaxed);
         self.refused.store(0, Relaxed);
-        self.odd_line.store(false, Relaxed);
         self.handing_back.store(false, Relaxed);
         self.phase.store(Phase::Idle as u8, Relaxed);
         if !self.boundary.is_clean() {
@@ -215,6 +213,7 @@ impl Connection {
 
     /// A head was read whole.
     pub fn begin_exchange(&self) {
+        self.boundary.take();
         self.set_deadline(None);
         self.phase.store(Phase::Exchange as u8, Relaxed);
     }
@@ -272,10 +271,9 @@ impl Connection {
         self.logged.load(Relaxed)
     }
 
-    /// Whether the request's line holds what Pingora would mend silently: more than its two spaces, control bytes, `#`.
-    /// A line that was sent before the answer to the request before it is not looked at, and goes on as mended.
-    pub fn has_odd_line(&self) -> bool {
-        self.odd_line.load(Relaxed)
+    /// Whether the body of the request under way breaks a rule, as far as it has come.
+    pub(super) fn has_bad_body(&self) -> bool {
+        self.boundary.problem() == Some(WireProblem::Body)
     }
 
     /// The status that Pingora's own parser wanted to refuse the head with.
@@ -291,11 +289,6 @@ impl Connection {
     /// Whether that is so.
     pub fn is_handing_back(&self) -> bool {
         self.handing_back.load(Relaxed)
-    }
-
-    /// The request's line holds what would be mended silently.
-    pub fn mark_odd_line(&self) {
-        self.odd_line.store(true, Relaxed);
     }
 
     /// What was handed back.

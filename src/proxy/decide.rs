@@ -11,7 +11,8 @@ use super::fault::Fault;
 use super::{forwarded, headers, key};
 use crate::config::Percent;
 use crate::filter::{Chain, Outcome, Reply, Request, Subject, Verdict};
-use crate::head::strict::{self, HeadProblem};
+use crate::head::strict;
+use crate::head::wire::WireProblem;
 use crate::head::{Head, Headers, Path};
 use crate::route::{Lookup, Match};
 use crate::snapshot::{Action, Forward, PathRule, Redirect, Route};
@@ -28,8 +29,8 @@ pub struct Incoming<'a> {
     pub target: &'a str,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// What was wrong with the head and the driver's parser has mended silently.
-    pub mended: Option<HeadProblem>,
+    /// What is wrong with it on the wire, which the driver's parser may have mended silently.
+    pub problem: Option<WireProblem>,
     /// The other end of the connection.
     pub peer: Peer,
     /// What TLS has shown of it.
@@ -144,15 +145,12 @@ fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
 
 /// Checks the head, and finds out its host, path and query.
 fn understand(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<Path, Fault> {
-    if incoming.mended == Some(HeadProblem::Target) {
-        return Err(Fault::Head(HeadProblem::Target));
+    if let Some(problem) = incoming.problem {
+        return Err(problem.into());
     }
     let limits = exchange.listener.as_deref().map(|listener| listener.head).unwrap_or_default();
     let head = strict::check(incoming.method, incoming.version, incoming.target, incoming.headers, limits);
     let head = head.map_err(Fault::Head)?;
-    if let Some(problem) = incoming.mended {
-        return Err(Fault::Head(problem));
-    }
     let asked = &mut exchange.asked;
     asked.authority = incoming.headers.get(HOST).cloned();
     asked.host = head.host.into();

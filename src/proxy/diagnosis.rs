@@ -14,6 +14,9 @@ use crate::upstream::classify;
 pub fn fault_of(e: &Error, trip: &Trip) -> Fault {
     match e.esource() {
         ErrorSource::Upstream => upstream(e, trip),
+        ErrorSource::Downstream if trip.connection().is_some_and(|connection| connection.has_bad_body()) => {
+            Fault::Client(ClientFault::MalformedBody)
+        }
         ErrorSource::Downstream => Fault::Client(client(e.etype())),
         ErrorSource::Internal | ErrorSource::Unset => Fault::Internal(e.to_string()),
     }

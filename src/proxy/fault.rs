@@ -8,6 +8,7 @@ use super::cause::Cause;
 use crate::filter::{Failure, Reply};
 use crate::head::path::PathProblem;
 use crate::head::strict::HeadProblem;
+use crate::head::wire::WireProblem;
 use crate::route::Allow;
 use crate::upstream::TlsFault;
 
@@ -121,6 +122,15 @@ pub enum ClientFault {
     ReadTimeout,
 }
 
+impl From<WireProblem> for Fault {
+    fn from(problem: WireProblem) -> Self {
+        match problem {
+            WireProblem::Head(problem) => Self::Head(problem),
+            WireProblem::Body => Self::Client(ClientFault::MalformedBody),
+        }
+    }
+}
+
 impl Fault {
     /// The status that the client gets; 499 where it is gone and gets nothing (nginx's number).
     pub fn status(&self) -> u16 {
@@ -186,6 +196,7 @@ impl Fault {
             }
             Fault::BreakerOpen(left) if left.is_zero() => Some("one request tries whether it may close".into()),
             Fault::BreakerOpen(left) => Some(format!("it stays open for {:.1}s yet", left.as_secs_f64())),
+            Fault::Client(ClientFault::MalformedBody) => Some("the body's chunks are malformed".into()),
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }

@@ -32,6 +32,7 @@ use super::reply;
 use super::stream::GuardStream;
 use super::symptom::Symptom;
 use crate::head::strict::HeadProblem;
+use crate::head::wire::WireProblem;
 
 /// The door of one listener. Clones share everything.
 #[derive(Clone)]
@@ -148,9 +149,11 @@ impl Guard {
 
     /// A head that Pingora's parser refused, before there was an exchange.
     async fn refuse(&self, connection: &Connection, status: u16) {
-        let fault = match status {
-            405 => Fault::Head(HeadProblem::Method),
-            431 => Fault::Head(HeadProblem::HeadersTooBig),
+        let fault = match (status, connection.boundary.next_problem()) {
+            // Pingora knows no status but 400 for them.
+            (_, Some(WireProblem::Head(problem))) if matches!(problem.status(), 414 | 431) => Fault::Head(problem),
+            (405, _) => Fault::Head(HeadProblem::Method),
+            (431, _) => Fault::Head(HeadProblem::HeadersTooBig),
             _ => Fault::Malformed,
         };
         self.give_up(connection, fault).await;

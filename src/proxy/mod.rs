@@ -78,7 +78,7 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{bound_session, can_drain, incoming, must_close, wire_length};
+use intake::{bound_session, can_drain, incoming, must_close};
 pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
@@ -481,10 +481,7 @@ impl ProxyHttp for Gateway {
         true
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, trip: &mut Trip) {
-        if let Some(connection) = trip.connection() {
-            connection.boundary.message(wire_length(session));
-        }
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, trip: &mut Trip) {
         if let Some(onward) = trip.onward.as_mut() {
             onward.finish(Instant::now());
         }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Connection, Phase};
 use super::outgoing::Outgoing;
+use crate::head::wire::Wire;
 use crate::upstream::Upgrade;
 
 /// The client's stream on its way through Pingora.
@@ -22,13 +23,7 @@ use crate::upstream::Upgrade;
 pub struct GuardStream {
     stream: Option<Stream>,
     connection: Arc<Connection>,
-    /// Spaces in the request's line so far; `None` when the line is over, or its beginning was not seen.
-    spaces: Option<u8>,
-    /// How much of a head has come so far.
-    head: usize,
-    /// A head that is still not whole at this size will not be read further. The head check has the exact limits; this
-    /// is what a client can make the door keep.
-    largest_head: usize,
+    wire: Wire,
     outgoing: Outgoing,
 }
 
@@ -36,8 +31,8 @@ impl GuardStream {
     /// Wraps a stream.
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         let limits = connection.settings().head;
-        let largest_head = limits.header_bytes + limits.target_bytes + BEGINNING_OF_BODY;
-        Self { stream: Some(stream), connection, spaces: None, head: 0, largest_head, outgoing: Outgoing::default() }
+        let wire = Wire::new(limits.header_bytes + limits.target_bytes + SLACK);
+        Self { stream: Some(stream), connection, wire, outgoing: Outgoing::default() }
     }
 
     /// The connection that it belongs to.
@@ -45,43 +40,28 @@ impl GuardStream {
         &self.connection
     }
 
-    /// Looks at what a client sends: a head begins, or has become too large.
+    /// Looks at what a client sends: a head begins, has become too large, or what comes is malformed.
     fn see(&mut self, bytes: &[u8]) {
-        if self.connection.phase() == Phase::Idle {
-            // Empty lines before a request are skipped (RFC 9112, 2.2).
-            let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
-            let Some(start) = bytes.iter().position(|byte| !is_blank(byte)) else {
-                self.connection.boundary.saw(bytes);
-                return;
-            };
-            self.spaces = self.connection.boundary.is_clean().then_some(0);
-            self.head = 0;
-            self.connection.begin_head();
-            self.see_line(&bytes[start..]);
-        } else {
-            self.see_line(bytes);
+        let Self { connection, wire, .. } = self;
+        wire.saw(bytes);
+        connection.boundary.saw(wire);
+        if connection.phase() == Phase::Idle && !connection.boundary.is_clean() {
+            connection.begin_head();
         }
-        self.connection.boundary.saw(bytes);
-        if self.connection.phase() == Phase::Head {
-            self.head = self.head.saturating_add(bytes.len());
-            if self.head > self.largest_head {
-                self.connection.refuse(431);
-            }
+        if connection.phase() == Phase::Head
+            && let Some(problem) = wire.is_endless()
+        {
+            connection.refuse(problem.status());
         }
     }
 
-    /// Looks at a request's first line: it has two spaces, or is odd.
-    fn see_line(&mut self, bytes: &[u8]) {
-        let Some(before) = self.spaces else { return };
-        let end = bytes.iter().position(|&byte| byte == b'\n');
-        let line = &bytes[..end.unwrap_or(bytes.len())];
-        let spaces = line.iter().filter(|&&byte| byte == b' ').count();
-        let spaces = before.saturating_add(u8::try_from(spaces).unwrap_or(u8::MAX));
-        // What Pingora would escape silently, and the `#` from which on it would drop the target.
-        let mended = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\r') || *byte == b'#';
-        self.spaces = end.is_none().then_some(spaces);
-        if spaces > 2 || line.iter().any(mended) {
-            self.connection.mark_odd_line();
+    /// Why what was read must not be used: a head that is too large, or a body in which another reader would find
+    /// another end. What is wrong with a head is for the head check to tell.
+    fn objection(&self) -> Option<&'static str> {
+        match self.connection.phase() {
+            Phase::Head if self.connection.refused().is_some() => Some("the head is too large"),
+            Phase::Exchange if self.connection.has_bad_body() => Some("the body is malformed"),
+            _ => None,
         }
     }
 
@@ -94,8 +74,9 @@ impl GuardStream {
     }
 }
 
-/// Room for the beginning of a body that came along with a head.
-const BEGINNING_OF_BODY: usize = 48 << 10;
+/// A head that is larger than all limits, and by this, will not be read further. The head check has the exact limits;
+/// this is what a client can make the door keep.
+const SLACK: usize = 48 << 10;
 
 /// How long a client may take to read the rest of a tunnel when the upstream is gone.
 const LAST_READ: Duration = Duration::from_secs(30);
@@ -117,8 +98,8 @@ impl AsyncRead for GuardStream {
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             outgoing.read(room, bytes.len());
             self.see(bytes);
-            if self.connection.phase() == Phase::Head && self.connection.refused().is_some() {
-                return Poll::Ready(Err(std::io::Error::other("the head is too large")));
+            if let Some(why) = self.objection() {
+                return Poll::Ready(Err(std::io::Error::other(why)));
             }
         }
         result

@@ -29,6 +29,7 @@ mod reload;
 mod retries;
 mod routing;
 mod security_headers;
+mod smuggling;
 mod streaming;
 mod upstream_tls;
 mod upstreams;

@@ -79,6 +79,10 @@ pub enum HeadProblem {
     /// A name such as `Transfer_Encoding`: see [`is_disguised`].
     #[error("a header's name has `_` where a header of the protocol has `-`")]
     DisguisedName,
+    /// A line on the wire that ends in anything but CRLF, holds a control byte, or is no line of HTTP/1.1 (RFC 9112, 2.2,
+    /// 3 and 5): see [`super::wire`].
+    #[error("a line of the head does not end in CR LF, holds a control character, or is none of HTTP/1.1")]
+    Line,
     /// A control byte within a value (RFC 9110, 5.5).
     #[error("a header's value holds a control character")]
     HeaderValue,
@@ -299,11 +303,11 @@ fn once<'a, P>(slot: &mut Option<&'a [u8]>, value: &'a [u8], problem: P) -> Resu
 }
 
 /// No early exit, so that it is compiled to vector instructions.
-fn holds_control(value: &[u8]) -> bool {
+pub(super) fn holds_control(value: &[u8]) -> bool {
     value.iter().fold(false, |found, byte| found | (*byte < 0x20 && *byte != b'\t') | (*byte == 0x7f))
 }
 
-fn is_length(value: &[u8]) -> bool {
+pub(super) fn is_length(value: &[u8]) -> bool {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     // Signed, since some servers count in signed numbers.
     digits && std::str::from_utf8(value).is_ok_and(|text| text.parse::<i64>().is_ok())
@@ -330,7 +334,7 @@ fn check_connection(value: &[u8], tokens: &mut usize) -> Result<(), HeadProblem>
 }
 
 /// `tchar` of RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -217,6 +217,16 @@ fn sends() -> Vec<Row> {
         row("a request's body with bad chunks", 400, "malformed_body", "send", "malformed", async {
             let api = Upstream::new().on("*", echo()).start().await;
             let door = door(&api, "", "").await;
+            let mut connection = door.client().connect().await;
+            connection.send_head(door.request("POST", "/").header("transfer-encoding", "chunked")).await;
+            api.wait_for_requests(1).await;
+            connection.write("zz\r\n").await;
+            connection.read_response().await;
+            last(&door, 1).await
+        }),
+        row("a request's body that begins with bad chunks", 400, "malformed_body", "-", "chunks", async {
+            let api = Upstream::new().on("*", echo()).start().await;
+            let door = door(&api, "", "").await;
             door.client().raw("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await;
             last(&door, 1).await
         }),

@@ -85,6 +85,8 @@ causes! {
     ClientBodyTimeout "client_body_timeout" "408" "nothing of the request's body for 30 s, or for the upstream's `idle` if that is shorter"
     ClientReadTimeout "client_read_timeout" "499, or as sent" "the client read nothing of the response for 30 s"
     MalformedBody "malformed_body" "400" "the request's body has bad chunks"
+    Http2Error "http2_error" "400" "the client broke rules of HTTP/2 that concern its whole connection, which was ended; one line for a connection"
+    Http2Flood "http2_flood" "400" "the client sent frame after frame of HTTP/2 that is of no use, or took back request after request; one line for a connection, which was ended"
     Shutdown "shutdown" "503, or as sent" "the door left before it was over: `process.drain` was, or a second TERM or INT came"
     Internal "internal" "500" "a bug in the door"
 }

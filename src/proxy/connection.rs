@@ -16,6 +16,8 @@ use pingora::protocols::Stream;
 use super::arrival::{Arrival, Secured};
 use super::boundary::Boundary;
 use super::exchange::{Exchange, Peer};
+use super::fault::ClientFault;
+use super::http2::Ends;
 use super::live_listener::LiveListener;
 use super::try_limit::TryLimit;
 use crate::config::ListenerLimits;
@@ -48,6 +50,7 @@ pub struct Connection {
     handing_back: AtomicBool,
     handed_back: Mutex<HandedBack>,
     asked: AtomicU8,
+    lost: OnceLock<ClientFault>,
     task: AtomicWaker,
     tunnel: OnceLock<Arc<Upgrade>>,
 }
@@ -57,6 +60,8 @@ pub struct Connection {
 pub struct HandedBack {
     /// The client's stream.
     pub stream: Option<Stream>,
+    /// The ends of the client's stream on a connection of HTTP/2.
+    pub ends: Option<Ends>,
     /// What was under way.
     pub exchange: Option<Box<Exchange>>,
 }
@@ -110,9 +115,16 @@ impl Connection {
             handing_back: AtomicBool::new(false),
             handed_back: Mutex::default(),
             asked: AtomicU8::new(Ending::No as u8),
+            lost: OnceLock::new(),
             task: AtomicWaker::new(),
             tunnel: OnceLock::new(),
         }
+    }
+
+    /// A stream on this connection of HTTP/2: for its exchange it is what a connection of HTTP/1 is.
+    pub(super) fn stream(&self) -> Self {
+        let stream = Self::new(Arc::clone(&self.listener), self.accepted_from);
+        Self { settings: Arc::clone(&self.settings), arrival: self.arrival.clone(), ..stream }
     }
 
     /// The listener that accepted it, as the configuration of this generation has it.
@@ -170,6 +182,18 @@ impl Connection {
     pub(super) fn ask(&self, ending: Ending) {
         self.asked.store(ending as u8, Release);
         self.task.wake();
+    }
+
+    /// The connection that carried it has ended, for this reason.
+    pub(super) fn lose(&self, why: ClientFault) {
+        // What came first counts.
+        self.lost.set(why).ok();
+        self.task.wake();
+    }
+
+    /// Why the connection that carried it has ended, if it has.
+    pub(super) fn lost(&self) -> Option<ClientFault> {
+        self.lost.get().copied()
     }
 
     /// Whether it is asked to end. The task of this waker hears of a change after this call.

@@ -127,7 +127,7 @@ pub async fn unrouted(exchange: &mut Exchange, incoming: &Incoming<'_>, refused:
 }
 
 /// What is known of a request before anything in it was checked: enough for a line in the log.
-fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
+pub(super) fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     let trusted_proxies = exchange.listener.as_deref().map_or(&[][..], |listener| &listener.trusted_proxies);
     exchange.client = forwarded::client(incoming.peer, incoming.tls.is_some(), incoming.headers, trusted_proxies);
     exchange.tls.clone_from(&incoming.tls);

@@ -117,7 +117,7 @@ fn lists(networks: &[Network], peer: Peer) -> bool {
     })
 }
 
-fn turn_away(connection: &Connection, reason: TurnedAway, detail: Option<&str>) {
+pub(super) fn turn_away(connection: &Connection, reason: TurnedAway, detail: Option<&str>) {
     let client: Option<IpAddr> = match connection.peer() {
         Peer::Inet(address) => Some(address.ip().to_canonical()),
         Peer::Unix => None,

@@ -47,6 +47,10 @@ pub enum Fault {
     Upstream(UpstreamFault),
     /// The client failed: nothing, or no good body, came from it any more.
     Client(ClientFault),
+    /// The client broke rules of HTTP/2 that concern its whole connection.
+    Http2Error(h2::Reason),
+    /// The client sent frame after frame of HTTP/2 that is of no use.
+    Http2Flood,
     /// The door left before the exchange was over.
     Shutdown,
     /// The door itself failed.
@@ -137,6 +141,7 @@ impl Fault {
         match self {
             Fault::Head(problem) => problem.status(),
             Fault::Malformed | Fault::Path(_) | Fault::Client(ClientFault::MalformedBody) => 400,
+            Fault::Http2Error(_) | Fault::Http2Flood => 400,
             Fault::HeadTimeout(_) | Fault::Client(ClientFault::BodyTimeout) => 408,
             Fault::NoRoute => 404,
             Fault::Misdirected => 421,
@@ -178,6 +183,8 @@ impl Fault {
             Fault::Deadline => Cause::Deadline,
             Fault::Upstream(fault) => fault.cause(),
             Fault::Client(fault) => fault.cause(),
+            Fault::Http2Error(_) => Cause::Http2Error,
+            Fault::Http2Flood => Cause::Http2Flood,
             Fault::Shutdown => Cause::Shutdown,
             Fault::Internal(_) => Cause::Internal,
         }
@@ -197,6 +204,7 @@ impl Fault {
             Fault::BreakerOpen(left) if left.is_zero() => Some("one request tries whether it may close".into()),
             Fault::BreakerOpen(left) => Some(format!("it stays open for {:.1}s yet", left.as_secs_f64())),
             Fault::Client(ClientFault::MalformedBody) => Some("the body's chunks are malformed".into()),
+            Fault::Http2Error(reason) => Some(format!("the connection was ended by a GOAWAY with {reason:?}")),
             Fault::Internal(why) => Some(why.clone()),
             _ => None,
         }

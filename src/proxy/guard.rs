@@ -38,8 +38,8 @@ use crate::head::wire::WireProblem;
 #[derive(Clone)]
 pub struct Guard {
     listener: Arc<LiveListener>,
-    proxy: Arc<HttpProxy<Gateway>>,
-    gateway: Gateway,
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) gateway: Gateway,
     open: Arc<Open>,
 }
 
@@ -77,7 +77,7 @@ impl Guard {
         let entered = Box::pin(entrance::enter(stream, &mut connection)).await;
         match entered {
             Some(Speaks::Http1(stream)) => self.exchanges(stream, connection, shutdown).await,
-            Some(Speaks::Http2(stream)) => drop(stream),
+            Some(Speaks::Http2(stream)) => Box::pin(self.http2(stream, &connection, shutdown)).await,
             None => {}
         }
     }
@@ -112,7 +112,7 @@ impl Guard {
         let mut exchange = self.proxy.process_new_http(session, shutdown);
         let ended = Bounded { inner: exchange.as_mut(), connection, timer }.await;
         let fault = match ended {
-            Ended::Done(reusable) => {
+            Ended::Whole(reusable) => {
                 drop(exchange);
                 match (reusable, connection.refused()) {
                     (Some(reusable), None) => return Some(reusable),
@@ -130,15 +130,7 @@ impl Guard {
                     }
                 }
             }
-            // Nothing is under way, or nothing that was not written down.
-            Ended::Asked if connection.phase() == Phase::Idle || connection.is_logged() => return None,
-            Ended::Asked => Fault::Shutdown,
-            Ended::Expired if connection.is_logged() => return None,
-            Ended::Expired if connection.phase() == Phase::Head => {
-                Fault::HeadTimeout(connection.limits().header_timeout.0)
-            }
-            Ended::Expired => Fault::Deadline,
-            Ended::Panicked(said) => Fault::Internal(format!("panicked: {said}")),
+            Ended::Early(why) => why.fault(connection)?,
         };
         connection.hand_back();
         // Cancels the upstream call, and hands back what is still needed.
@@ -159,12 +151,13 @@ impl Guard {
         self.give_up(connection, fault).await;
     }
 
-    async fn give_up(&self, connection: &Connection, fault: Fault) {
-        let HandedBack { stream, exchange } = connection.take_back();
+    /// Ends an exchange that was broken off: answers what can be answered yet, and writes it down.
+    pub(super) async fn give_up(&self, connection: &Connection, fault: Fault) {
+        let HandedBack { stream, ends, exchange } = connection.take_back();
         let mut exchange = exchange.unwrap_or_else(|| Box::new(self.unread(connection)));
         exchange.settle_query();
-        if matches!(fault, Fault::Deadline) && exchange.answered.whole {
-            // The response is out; what is late is the rest of a request that nobody waits for.
+        if matches!(fault, Fault::Deadline | Fault::Client(_)) && exchange.answered.whole {
+            // The response is out; what is missing is the rest of a request that nobody waits for.
             self.gateway.write_log(&exchange);
             drop(exchange);
             return linger(stream).await;
@@ -174,13 +167,15 @@ impl Guard {
         let lingers = !matches!(fault, Fault::Shutdown);
         let reply = exchange.fail(fault).reply();
         let answered = connection.is_answered();
-        let mut stream = stream;
+        let (mut stream, mut ends) = (stream, ends);
         if !answered {
             let answer = reply::answer(&mut exchange, reply).await;
-            let bytes = answer.to_bytes(&exchange.asked.method);
-            if let Some(stream) = &mut stream
-                && say(stream, &bytes).await
-            {
+            let said = match (&mut stream, &mut ends) {
+                (Some(stream), _) => say(stream, &answer.to_bytes(&exchange.asked.method)).await,
+                (None, Some(ends)) => ends.answer(&answer, &exchange.asked.method, LAST_WORDS).await,
+                (None, None) => false,
+            };
+            if said {
                 exchange.answered.status = Some(answer.status.as_u16());
                 let has_body = answer.has_body(&exchange.asked.method);
                 exchange.answered.body_bytes = if has_body { answer.body.len() as u64 } else { 0 };
@@ -203,7 +198,7 @@ impl Guard {
     }
 
     /// An exchange of which nothing was read, for the log and the error page.
-    fn unread(&self, connection: &Connection) -> Exchange {
+    pub(super) fn unread(&self, connection: &Connection) -> Exchange {
         let snapshot = self.gateway.snapshot();
         let listener = connection.listener(snapshot.generation());
         let mut exchange = Exchange::new(snapshot, Some(listener));
@@ -228,7 +223,7 @@ async fn say(stream: &mut Stream, bytes: &[u8]) -> bool {
 
 /// Closes a connection so that a client which still sends gets to read the answer: closing a socket with unread data
 /// resets it, and a reset throws away what the client has not read yet.
-async fn linger(stream: Option<Stream>) {
+pub(super) async fn linger(stream: Option<Stream>) {
     let Some(mut stream) = stream else { return };
     let drain = async {
         stream.shutdown().await?;
@@ -250,18 +245,42 @@ impl ServerApp for Guard {
 }
 
 /// How a bounded exchange ended.
-enum Ended<T> {
-    Done(T),
+pub(super) enum Ended<T> {
+    /// By itself.
+    Whole(T),
+    /// It was broken off.
+    Early(Why),
+}
+
+/// Why an exchange was broken off.
+pub(super) enum Why {
     Expired,
     Asked,
+    Lost(ClientFault),
     Panicked(String),
 }
 
+impl Why {
+    /// What that means for the exchange; `None` if nothing was under way, or nothing that was not written down.
+    pub(super) fn fault(self, connection: &Connection) -> Option<Fault> {
+        let phase = connection.phase();
+        match self {
+            Self::Panicked(said) => Some(Fault::Internal(format!("panicked: {said}"))),
+            _ if connection.is_logged() => None,
+            Self::Asked if phase == Phase::Idle => None,
+            Self::Asked => Some(Fault::Shutdown),
+            Self::Lost(why) => Some(Fault::Client(why)),
+            Self::Expired if phase == Phase::Head => Some(Fault::HeadTimeout(connection.limits().header_timeout.0)),
+            Self::Expired => Some(Fault::Deadline),
+        }
+    }
+}
+
 /// An exchange under the deadline of its connection, which it may set and move while it runs.
-struct Bounded<'a, 'f, T> {
-    inner: Pin<&'a mut (dyn Future<Output = T> + Send + 'f)>,
-    connection: &'a Connection,
-    timer: &'a mut Timer,
+pub(super) struct Bounded<'a, 'f, T> {
+    pub inner: Pin<&'a mut (dyn Future<Output = T> + Send + 'f)>,
+    pub connection: &'a Connection,
+    pub timer: &'a mut Timer,
 }
 
 impl<T> Future for Bounded<'_, '_, T> {
@@ -271,18 +290,23 @@ impl<T> Future for Bounded<'_, '_, T> {
         let this = self.get_mut();
         let ending = this.connection.hear(cx.waker());
         match catch_unwind(AssertUnwindSafe(|| this.inner.as_mut().poll(cx))) {
-            Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Done(value)),
+            Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Whole(value)),
             Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(Ended::Panicked(crate::filter::panic_message(&*panic))),
+            Err(panic) => {
+                return Poll::Ready(Ended::Early(Why::Panicked(crate::filter::panic_message(&*panic))));
+            }
+        }
+        if let Some(why) = this.connection.lost() {
+            return Poll::Ready(Ended::Early(Why::Lost(why)));
         }
         // A client in the midst of a head has asked for something already.
         if ending == Ending::Now || (ending == Ending::WhenIdle && this.connection.phase() == Phase::Idle) {
-            return Poll::Ready(Ended::Asked);
+            return Poll::Ready(Ended::Early(Why::Asked));
         }
         if let Some(at) = this.connection.deadline()
             && this.timer.is_past(at, cx)
         {
-            return Poll::Ready(Ended::Expired);
+            return Poll::Ready(Ended::Early(Why::Expired));
         }
         if let Some(at) = this.connection.try_limit.until()
             && this.timer.is_past(at, cx)
@@ -296,13 +320,13 @@ impl<T> Future for Bounded<'_, '_, T> {
 /// A connection's one timer. It is moved only when it has run out or is set too late: on a connection with a steady
 /// run of requests, each with a new deadline, it costs next to nothing.
 #[derive(Default)]
-struct Timer {
+pub(super) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
     /// Whether `at` has passed; if not, the task is woken when it does (and sometimes before).
-    fn is_past(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
+    pub(super) fn is_past(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
         let at = tokio::time::Instant::from_std(at);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         loop {

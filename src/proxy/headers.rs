@@ -1,8 +1,9 @@
 //! The gateway's own duties to both heads: hop-by-hop headers go, the gateway's own are written, filters' changes are
 //! carried out.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Version};
+use pingora::http::RequestHeader;
 
 use super::decide::Incoming;
 use super::exchange::Exchange;
@@ -23,6 +24,22 @@ pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
     exchange.edits.apply(headers);
     deadline::write(exchange, headers);
     forwarded::write_host(exchange, headers);
+}
+
+/// `TE: trailers` goes on where trailers come back: from HTTP/2 to HTTP/2. gRPC servers insist on it, and take what does
+/// not have it for a proxy that would lose them.
+///
+/// # Errors
+/// None that is known: Pingora's word for what can't be set.
+pub(super) fn ask_for_trailers(asked: &RequestHeader, onward: &mut RequestHeader) -> pingora::Result<()> {
+    let is_asked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
+    if asked.version == Version::HTTP_2
+        && onward.version == Version::HTTP_2
+        && asked.headers.get_all(TE).iter().any(is_asked)
+    {
+        onward.insert_header(TE, HeaderValue::from_static("trailers"))?;
+    }
+    Ok(())
 }
 
 /// Whether a service behind CGI or WSGI, where `-` becomes `_`, would take this header for one that the door or a

@@ -1,5 +1,7 @@
 //! A request as Pingora has read it: what the engine wants to know, and what becomes of the rest of it.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use pingora_proxy::Session;
 
@@ -7,7 +9,18 @@ use super::connection::Connection;
 use super::decide::Incoming;
 use super::exchange::Peer;
 use super::fault::Fault;
+use super::http2::stream_of;
+use super::stream::GuardStream;
 use super::trip::Trip;
+
+/// What is known of the connection, or stream of HTTP/2, that a request has come by.
+pub(super) fn connection_of(session: &Session) -> Option<Arc<Connection>> {
+    if let Some(stream) = session.stream() {
+        let guarded = (**stream).as_any().downcast_ref::<GuardStream>()?;
+        return Some(Arc::clone(guarded.connection()));
+    }
+    stream_of(session)
+}
 
 /// Sets what the session keeps to by itself: how long the client may be silent, and whether it gets another request.
 pub(super) fn bound_session(session: &mut Session, trip: &Trip) {

@@ -31,6 +31,7 @@ mod forwarded;
 mod guard;
 mod headers;
 mod hooks;
+mod http2;
 mod intake;
 mod key;
 mod leg;
@@ -55,7 +56,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{StatusCode, Uri, Version};
+use http::{HeaderMap, StatusCode, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
@@ -76,9 +77,9 @@ use fault::ClientFault;
 pub use fault::Fault;
 pub use guard::Guard;
 pub use headers::to_upstream;
-use headers::{change, from_upstream};
+use headers::{ask_for_trailers, change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{bound_session, can_drain, incoming, must_close};
+use intake::{bound_session, can_drain, connection_of, incoming, must_close};
 pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
@@ -87,7 +88,6 @@ pub use reply::answer;
 use reply::changes;
 use response_head::{check_response, is_unbounded, leave_length_open, refuse_other_version};
 use retry::Why;
-use stream::GuardStream;
 use trip::Trip;
 use try_limit::{bound_try, end_try};
 pub use turned_away::TurnedAway;
@@ -211,11 +211,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<()> {
-        let connection = session
-            .stream()
-            .and_then(|stream| (**stream).as_any().downcast_ref::<GuardStream>())
-            .map(|stream| stream.connection().clone());
-        if let Some(connection) = connection {
+        if let Some(connection) = connection_of(session) {
             connection.begin_exchange();
             trip.listener = Some(connection.listener(trip.snapshot.generation()));
             trip.set_connection(connection);
@@ -333,6 +329,7 @@ impl ProxyHttp for Gateway {
             onward.socket = None;
         }
         to_upstream(trip, &mut RequestHeaders(head));
+        ask_for_trailers(session.req_header(), head)?;
         if trip.request_hooks.iter().any(|hook| hook.changes_length()) {
             head.remove_header(&CONTENT_LENGTH);
             head.insert_header(TRANSFER_ENCODING, "chunked")?;
@@ -444,6 +441,20 @@ impl ProxyHttp for Gateway {
         trip.answered.body_bytes += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         trip.answered.whole |= end;
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        _: &mut HeaderMap,
+        trip: &mut Trip,
+    ) -> pingora::Result<Option<Bytes>> {
+        trip.answered.whole = true;
+        let rest = hooks::to_client(&mut trip.response_hooks, Bytes::new(), true);
+        let rest = rest.map_err(|reply| refused_by_hook(trip, reply))?;
+        trip.answered.body_bytes += rest.len() as u64;
+        // What a hook had kept back is of the body; it then ends without the trailers.
+        Ok(Some(rest).filter(|rest| !rest.is_empty()))
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {

@@ -48,6 +48,7 @@ reasons! {
     TlsHandshakeFailed "tls_handshake_failed" "no TLS connection came about"
     TlsHandshakeTimeout "tls_handshake_timeout" "the TLS handshake was not over within `limits.handshake_timeout`"
     TlsNotSpoken "tls_not_spoken" "something else than TLS on a listener with TLS, such as plain HTTP"
+    PrefaceMalformed "preface_malformed" "something else than HTTP/2 where that was agreed on"
     PrefaceTimeout "preface_timeout" "the preface of HTTP/2 was not whole within `limits.handshake_timeout`"
 }
 

@@ -19,6 +19,7 @@ mod framing;
 mod harness;
 mod head;
 mod health;
+mod http2;
 mod limits;
 mod mirrors;
 mod mutated;

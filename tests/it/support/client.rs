@@ -18,6 +18,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Where it connects to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Whoever listens there.
     pub fn to(address: impl Into<Address>) -> Self {
         Self { address: address.into() }

@@ -24,6 +24,7 @@ pub mod client;
 pub mod dns;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod logged;
 mod peer;
 pub mod pki;

@@ -76,7 +76,7 @@ fn incoming<'a>(head: &'a RequestHeader, stream: &Connection) -> Incoming<'a> {
         version: head.version,
         target: std::str::from_utf8(head.raw_path()).unwrap_or_default(),
         headers: &head.headers,
-        mended: None,
+        problem: None,
         peer: stream.peer(),
         tls: stream.tls().cloned(),
     }

@@ -289,15 +289,15 @@ impl<T> Future for Bounded<'_, '_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<T>> {
         let this = self.get_mut();
         let ending = this.connection.hear(cx.waker());
+        if let Some(why) = this.connection.lost() {
+            return Poll::Ready(Ended::Early(Why::Lost(why)));
+        }
         match catch_unwind(AssertUnwindSafe(|| this.inner.as_mut().poll(cx))) {
             Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Whole(value)),
             Ok(Poll::Pending) => {}
             Err(panic) => {
                 return Poll::Ready(Ended::Early(Why::Panicked(crate::filter::panic_message(&*panic))));
             }
-        }
-        if let Some(why) = this.connection.lost() {
-            return Poll::Ready(Ended::Early(Why::Lost(why)));
         }
         // A client in the midst of a head has asked for something already.
         if ending == Ending::Now || (ending == Ending::WhenIdle && this.connection.phase() == Phase::Idle) {

@@ -1,7 +1,11 @@
 //! HTTP/2 from clients: what goes through, what ends early, and how a connection ends.
 
+mod conformance;
 mod ends;
 mod exchanges;
+mod floods;
+mod grpc;
+mod secure;
 
 use crate::support::*;
 

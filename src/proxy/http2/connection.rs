@@ -35,6 +35,9 @@ pub(super) struct Driven<'a> {
     /// When it is closed in any case.
     end_at: Option<Instant>,
     timer: Timer,
+    /// What its end is to the streams that are under way.
+    why: ClientFault,
+    /// What it ended for, if that was the client's doing.
     fault: Option<Fault>,
 }
 
@@ -74,6 +77,7 @@ impl<'a> Driven<'a> {
             is_leaving: false,
             end_at: None,
             timer: Timer::default(),
+            why: ClientFault::Gone,
             fault: None,
         }
     }
@@ -103,11 +107,10 @@ impl<'a> Driven<'a> {
     /// Lets go of the connection, and waits until every exchange on it is written down; why it ended, if that was the
     /// client's fault.
     pub(super) async fn end(self) -> Option<Fault> {
-        let Self { h2, mut tasks, under_way, seen, fault, .. } = self;
-        drop(h2);
-        let stalled = seen.lock().stalled_since.is_some();
-        let why = if stalled { ClientFault::ReadTimeout } else { ClientFault::Gone };
+        let Self { h2, mut tasks, under_way, why, fault, .. } = self;
+        // They would take the end of the connection for the client's.
         under_way.values().for_each(|stream| stream.lose(why));
+        drop(h2);
         while tasks.join_next().await.is_some() {}
         fault
     }
@@ -137,7 +140,11 @@ impl<'a> Driven<'a> {
             }
             match self.due(cx) {
                 None => return Poll::Pending,
-                Some(Due::End | Due::Stall) => return Poll::Ready(None),
+                Some(Due::End) => return Poll::Ready(None),
+                Some(Due::Stall) => {
+                    self.why = ClientFault::ReadTimeout;
+                    return Poll::Ready(None);
+                }
                 Some(Due::Idle) => self.leave(Reason::NO_ERROR),
                 Some(Due::Head) => {
                     let limit = self.connection.limits().header_timeout.0;

@@ -29,10 +29,11 @@ fn problem(parts: &Parts) -> Option<HeadProblem> {
     if parts.method == Method::CONNECT {
         return Some(HeadProblem::Method);
     }
+    // Without an authority h2 keeps no scheme either.
+    let authority = parts.uri.authority()?.as_str().as_bytes();
     if !matches!(parts.uri.scheme_str(), Some("http" | "https")) {
         return Some(HeadProblem::Target);
     }
-    let authority = parts.uri.authority()?.as_str().as_bytes();
     let is_other = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority);
     parts.headers.get_all(HOST).iter().any(is_other).then_some(HeadProblem::HostMismatch)
 }

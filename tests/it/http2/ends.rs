@@ -145,3 +145,34 @@ async fn an_idle_connection_is_closed_with_a_goaway() {
     client.get("/").await;
     assert!(client.ended().await.is_ok());
 }
+
+#[tokio::test]
+async fn what_a_door_that_must_leave_breaks_off_is_a_503() {
+    let api = Upstream::new().on("*", silence()).start().await;
+    let yaml = format!(
+        "process: {{drain: 100ms}}\n{}\nroutes: {{all: {{path: /, to: \"http://{}\"}}}}",
+        super::listeners(""),
+        api.address()
+    );
+    let door = Gateway::start(&yaml).await;
+    let mut client = Http2::connect(door.client().address()).await;
+    let (held, _) = client.begin(request(Method::GET, "/"), true).await.unwrap();
+    api.wait_for_requests(1).await;
+    door.drain().await;
+    let answer = within("the answer", async { Answer::read(held.await?).await }).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 503);
+    assert!(client.ended().await.is_ok());
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_waits_for_any_more_is_not_read_on() {
+    let api = Upstream::new().on("*", reply(413).never_reading().then_close()).start().await;
+    let door = door(api.address()).await;
+    let mut client = Http2::connect(door.client().address()).await;
+    let (response, mut sender) = client.begin(request(Method::POST, "/"), false).await.unwrap();
+    let upload = send_all(&mut sender, Bytes::from(vec![0; 64 << 20]), true);
+    let (uploaded, response) = within("the answer", async { tokio::join!(upload, response) }).await;
+    assert_eq!(response.unwrap().status().as_u16(), 413);
+    assert!(uploaded.is_err_and(|e| e.reason() == Some(Reason::NO_ERROR)), "the rest is not wanted (RFC 9113, 8.1)");
+    assert_eq!(client.get("/").await.status.as_u16(), 413);
+}

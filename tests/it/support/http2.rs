@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -40,6 +40,14 @@ impl Http2 {
         let Address::Tcp(address) = address else { panic!("a TCP address") };
         let stream = within("a connection", TcpStream::connect(address)).await.expect("a connection");
         stream.set_nodelay(true).expect("no delay");
+        Self::over(stream, builder).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn over<S>(stream: S, builder: &h2::client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, connection) = within("HTTP/2", builder.handshake(stream)).await.expect("HTTP/2");
         Self { send, driver: tokio::spawn(connection) }
     }

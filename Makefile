@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint bench soak setup release
+.PHONY: demo test lint bench soak fuzz setup release
 
 demo: setup
 	$(CARGO) run --release --quiet -- demo
@@ -28,6 +28,19 @@ bench: setup
 soak: setup
 	ONEDOOR_SOAK=1 $(CARGO) test --release --test it explain_says
 	ONEDOOR_SOAK=1 $(CARGO) test --release --test it loses_no_websocket
+
+# Each target of fuzz/ in turn for this long, with cargo-fuzz and a nightly compiler. What one finds goes to
+# fuzz/finds/<target>, where `make test` plays it again. FUZZ_TARGETS picks some.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= wire head path config token proxy_header
+
+fuzz: setup
+	@cargo fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  cargo +nightly fuzz run $$target --fuzz-dir fuzz fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 || exit 1; \
+	done
 
 # cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use; tests
 # of shared rate limits start a redis-server of their own.

@@ -54,6 +54,8 @@ pub mod config;
 pub mod explain;
 pub mod filter;
 mod filters;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod head;
 mod observe;
 mod pem;

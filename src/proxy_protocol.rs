@@ -62,6 +62,9 @@ async fn read_v1<R: AsyncRead + Unpin>(from: &mut R) -> Result<Vec<u8>, HeaderPr
             return Err(HeaderProblem::Missing);
         }
     }
+    if !line.ends_with(b"\r\n") {
+        return Err(HeaderProblem::Malformed("its line does not end in CR LF".into()));
+    }
     Ok(line)
 }
 

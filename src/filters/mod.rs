@@ -11,6 +11,9 @@ mod request_id;
 mod require;
 mod security_headers;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use auth::fuzz_token;
+
 use crate::filter::Registry;
 
 /// A registry of all filters that come with the door, to which users add their own:

@@ -254,9 +254,10 @@ fn is_dot_segment_to_some(segment: &[u8]) -> bool {
     }
     let decoded = decode_wholly(segment);
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| {
-        let is_end = |byte: &u8| matches!(byte, b';' | b'?' | b'#') || byte.is_ascii_control();
+        let part = part.trim_ascii_start();
+        let is_end = |byte: &u8| matches!(byte, b';' | b'?' | b'#' | b' ') || byte.is_ascii_control();
         let end = part.iter().position(is_end).unwrap_or(part.len());
-        matches!(part[..end].trim_ascii(), b"." | b"..")
+        matches!(&part[..end], b"." | b"..")
     })
 }
 

@@ -22,6 +22,9 @@ mod basic;
 mod forward;
 mod jwt;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use jwt::fuzz_token;
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;

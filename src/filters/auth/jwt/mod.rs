@@ -31,6 +31,8 @@ mod cache;
 mod carrier;
 mod claims;
 mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod issuer;
 mod key;
 mod keys;
@@ -50,6 +52,8 @@ use cache::Cache;
 use carrier::{Carrier, Found};
 use claims::Rules;
 pub(super) use config::Config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzzing::token as fuzz_token;
 use issuer::Issuer;
 use keys::Keys;
 pub(super) use make::way;

@@ -10,6 +10,8 @@ use ppp::{HeaderResult, v1, v2};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::config::ProxyVersion;
+
 /// The longest header of version 1, line end included (specification, 2.1).
 const LONGEST_V1: usize = 107;
 
@@ -22,18 +24,33 @@ const LONGEST_V2: usize = 4096;
 
 const SIGNATURE_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
+/// The addresses of the two ends of a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Addresses {
+    /// Who has made it.
+    pub client: SocketAddr,
+    /// The address that it was made to.
+    pub door: SocketAddr,
+}
+
 /// Why there is no header to go by.
 #[derive(Debug, Error)]
 pub enum HeaderProblem {
     /// The first bytes are something else.
     #[error("the connection does not begin with a PROXY header")]
     Missing,
-    /// It breaks the protocol's rules.
+    /// It breaks the protocol's rules, or is cut short.
     #[error("{0}")]
     Malformed(String),
-    /// The connection ended, or was reset.
+    /// The connection ended, or was reset, before its first byte: nobody wanted anything.
     #[error("{0}")]
-    Broken(#[from] io::Error),
+    Gone(io::Error),
+}
+
+impl From<io::Error> for HeaderProblem {
+    fn from(e: io::Error) -> Self {
+        Self::Malformed(format!("it is cut short: {e}"))
+    }
 }
 
 /// Reads a header, and not a byte more. `None` where it names no client by an address: the load balancer speaks for
@@ -41,8 +58,8 @@ pub enum HeaderProblem {
 ///
 /// # Errors
 /// [`HeaderProblem`]. What was read is lost, so the connection is of no more use.
-pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<SocketAddr>, HeaderProblem> {
-    let first = from.read_u8().await?;
+pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<Addresses>, HeaderProblem> {
+    let first = from.read_u8().await.map_err(HeaderProblem::Gone)?;
     let header = match first {
         b'P' => read_v1(from).await?,
         b'\r' => read_v2(from).await?,
@@ -83,24 +100,36 @@ async fn read_v2<R: AsyncRead + Unpin>(from: &mut R) -> Result<Vec<u8>, HeaderPr
     Ok(header)
 }
 
-/// The client that a whole header names, as [`read`] says.
+/// What a whole header names, as [`read`] says.
 ///
 /// # Errors
 /// [`HeaderProblem::Malformed`].
-pub fn parse(header: &[u8]) -> Result<Option<SocketAddr>, HeaderProblem> {
+pub fn parse(header: &[u8]) -> Result<Option<Addresses>, HeaderProblem> {
     let malformed = |e: &dyn std::fmt::Display| HeaderProblem::Malformed(e.to_string());
     match HeaderResult::parse(header) {
         HeaderResult::V1(Ok(header)) => Ok(match header.addresses {
             v1::Addresses::Unknown => None,
-            v1::Addresses::Tcp4(ip) => Some(address(ip.source_address, ip.source_port)),
-            v1::Addresses::Tcp6(ip) => Some(address(ip.source_address, ip.source_port)),
+            v1::Addresses::Tcp4(ip) => Some(Addresses {
+                client: address(ip.source_address, ip.source_port),
+                door: address(ip.destination_address, ip.destination_port),
+            }),
+            v1::Addresses::Tcp6(ip) => Some(Addresses {
+                client: address(ip.source_address, ip.source_port),
+                door: address(ip.destination_address, ip.destination_port),
+            }),
         }),
         HeaderResult::V1(Err(e)) => Err(malformed(&e)),
         HeaderResult::V2(Ok(header)) => match (header.command, header.protocol, header.addresses) {
             (v2::Command::Local, ..) | (_, _, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Ok(None),
             (_, v2::Protocol::Datagram, _) => Err(malformed(&"it is for datagrams")),
-            (_, _, v2::Addresses::IPv4(ip)) => Ok(Some(address(ip.source_address, ip.source_port))),
-            (_, _, v2::Addresses::IPv6(ip)) => Ok(Some(address(ip.source_address, ip.source_port))),
+            (_, _, v2::Addresses::IPv4(ip)) => Ok(Some(Addresses {
+                client: address(ip.source_address, ip.source_port),
+                door: address(ip.destination_address, ip.destination_port),
+            })),
+            (_, _, v2::Addresses::IPv6(ip)) => Ok(Some(Addresses {
+                client: address(ip.source_address, ip.source_port),
+                door: address(ip.destination_address, ip.destination_port),
+            })),
         },
         HeaderResult::V2(Err(e)) => Err(malformed(&e)),
     }
@@ -110,22 +139,37 @@ fn address(ip: impl Into<IpAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(ip.into(), port)
 }
 
-/// A header of version 2 for a connection of this client to this address of the door. Without both, or where they are
-/// not of one family, it says that the door speaks for itself (`LOCAL`).
+/// A header for a connection between these addresses. Without them it says that the door speaks for itself (`LOCAL`, in
+/// version 1 `UNKNOWN`).
 ///
 /// # Errors
 /// Never for the lengths that addresses have; the crate's writer says so in general.
-pub fn write_v2(client: Option<SocketAddr>, door: Option<SocketAddr>) -> io::Result<Vec<u8>> {
-    match (client, door) {
-        (Some(client), Some(door)) if client.is_ipv4() == door.is_ipv4() => {
-            let command = v2::Version::Two | v2::Command::Proxy;
-            v2::Builder::with_addresses(command, v2::Protocol::Stream, (client, door)).build()
+pub fn write(version: ProxyVersion, addresses: Option<Addresses>) -> io::Result<Vec<u8>> {
+    let addresses = addresses.map(of_one_family);
+    match (version, addresses) {
+        (ProxyVersion::V1, addresses) => {
+            Ok(addresses.map_or(v1::Addresses::Unknown, v1::Addresses::from).to_string().into())
         }
-        _ => {
+        (ProxyVersion::V2, Some(addresses)) => {
+            let command = v2::Version::Two | v2::Command::Proxy;
+            v2::Builder::with_addresses(command, v2::Protocol::Stream, addresses).build()
+        }
+        (ProxyVersion::V2, None) => {
             let command = v2::Version::Two | v2::Command::Local;
             v2::Builder::with_addresses(command, v2::Protocol::Unspecified, v2::Addresses::Unspecified).build()
         }
     }
+}
+
+/// A header has room for one family: IPv4 in IPv6 is IPv4, unless the other end is IPv6 (as HAProxy has it).
+fn of_one_family(Addresses { client, door }: Addresses) -> (SocketAddr, SocketAddr) {
+    let canonical = |at: SocketAddr| address(at.ip().to_canonical(), at.port());
+    let mapped = |at: SocketAddr| match at.ip() {
+        IpAddr::V4(ip) => address(ip.to_ipv6_mapped(), at.port()),
+        IpAddr::V6(_) => at,
+    };
+    let (client, door) = (canonical(client), canonical(door));
+    if client.is_ipv4() == door.is_ipv4() { (client, door) } else { (mapped(client), mapped(door)) }
 }
 
 #[cfg(test)]
@@ -136,7 +180,7 @@ mod tests {
     async fn read_all(bytes: &[u8]) -> (Result<Option<SocketAddr>, HeaderProblem>, Vec<u8>) {
         let mut from = bytes;
         let found = read(&mut from).await;
-        (found, from.to_vec())
+        (found.map(|found| found.map(|addresses| addresses.client)), from.to_vec())
     }
 
     fn v2(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
@@ -185,19 +229,29 @@ mod tests {
         ] {
             assert!(matches!(read_all(bad).await.0, Err(HeaderProblem::Malformed(_))), "{bad:?}");
         }
-        for cut in [&b""[..], b"PROXY TCP4", &v2(0x21, 0x11, &IPV4)[..20]] {
-            assert!(matches!(read_all(cut).await.0, Err(HeaderProblem::Broken(_))), "{cut:?}");
+        for cut in [&b"P"[..], b"PROXY TCP4", &v2(0x21, 0x11, &IPV4)[..20]] {
+            assert!(matches!(read_all(cut).await.0, Err(HeaderProblem::Malformed(_))), "{cut:?}");
         }
+        assert!(matches!(read_all(b"").await.0, Err(HeaderProblem::Gone(_))));
     }
 
     #[test]
-    fn what_is_written_is_read_as_the_same_client() {
-        let at = |text: &str| text.parse::<SocketAddr>().ok();
-        for (client, door) in [("192.0.2.7:4711", "198.51.100.1:80"), ("[2001:db8::7]:4711", "[2001:db8::1]:80")] {
-            assert_eq!(parse(&write_v2(at(client), at(door)).unwrap()).unwrap(), at(client));
+    fn what_is_written_is_read_as_the_same() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for version in [ProxyVersion::V1, ProxyVersion::V2] {
+            for (client, door, read_as) in [
+                ("192.0.2.7:4711", "198.51.100.1:80", ("192.0.2.7:4711", "198.51.100.1:80")),
+                ("[2001:db8::7]:4711", "[2001:db8::1]:80", ("[2001:db8::7]:4711", "[2001:db8::1]:80")),
+                ("[::ffff:192.0.2.7]:1", "[::ffff:192.0.2.1]:2", ("192.0.2.7:1", "192.0.2.1:2")),
+                ("192.0.2.7:1", "[2001:db8::1]:2", ("[::ffff:192.0.2.7]:1", "[2001:db8::1]:2")),
+            ] {
+                let header = write(version, Some(Addresses { client: at(client), door: at(door) })).unwrap();
+                let read_as = Addresses { client: at(read_as.0), door: at(read_as.1) };
+                assert_eq!(parse(&header).unwrap(), Some(read_as), "{version:?} {client}");
+            }
+            assert_eq!(parse(&write(version, None).unwrap()).unwrap(), None);
         }
-        for (client, door) in [(None, None), (at("192.0.2.7:1"), None), (at("192.0.2.7:1"), at("[::1]:80"))] {
-            assert_eq!(parse(&write_v2(client, door).unwrap()).unwrap(), None);
-        }
+        assert_eq!(write(ProxyVersion::V1, None).unwrap(), b"PROXY UNKNOWN\r\n");
+        assert_eq!(write(ProxyVersion::V2, None).unwrap(), v2(0x20, 0, &[]));
     }
 }

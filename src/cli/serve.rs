@@ -8,7 +8,7 @@ use log::LevelFilter;
 use super::{fail, fail_all, load, runtime, warn_all};
 use crate::config::Problem;
 use crate::filter::Registry;
-use crate::server::{Server, Signals, run_until_told, tell_systemd, threads};
+use crate::server::{Server, Signals, raise_limit, run_until_told, tell_systemd, threads};
 
 /// Serves until told to stop.
 pub(super) fn serve(file: &Path, registry: Registry) -> ExitCode {
@@ -17,6 +17,7 @@ pub(super) fn serve(file: &Path, registry: Registry) -> ExitCode {
         Err(problems) => return fail_all(&problems),
     };
     start_log(config.log.level.0);
+    raise_limit();
     let runtime = match runtime(threads(&config)) {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("no worker threads: {e}")),

@@ -56,8 +56,8 @@ pub use upstream::{
     HealthCheck, HttpCheck, Limits, Tls, Upstream, UpstreamTimeouts, read_endpoints,
 };
 pub use value::{
-    AccessFormat, AccessTarget, Count, EndpointAddress, FilePath, HostPolicy, Limit, LimitKey, ListenAddress, LogLevel,
-    Name, Network, OneOrMany, Per, Percent, Period, Prefixes, PrivateKey, Protocol, Rate, RawNode, RequestHeaderName,
-    RequestHost, RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange, Switch, Threads,
-    TlsName, ToHttps, TrustedPeer, UpstreamUrl, Weight, by_header,
+    AccessFormat, AccessTarget, ByteRate, Count, EndpointAddress, FilePath, HostPolicy, Limit, LimitKey, ListenAddress,
+    LogLevel, Name, Network, OneOrMany, Per, Percent, Period, Prefixes, PrivateKey, Protocol, ProxyVersion, Rate,
+    RawNode, RequestHeaderName, RequestHost, RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status,
+    StatusRange, Switch, Threads, TlsName, ToHttps, TrustedPeer, UpstreamUrl, Weight, by_header,
 };

@@ -18,15 +18,16 @@ use super::value::{AccessFormat, AccessTarget, Count, LogLevel, Period, Threads}
 pub struct Process {
     /// Worker threads: `auto` (one for each core) or a number. Read at start only.
     pub threads: Threads,
-    /// Connections of clients open at a time, over all listeners; one more is closed unheard.
-    pub connections: Count,
+    /// Connections of clients open at a time, over all listeners; one more is closed unheard. None: 50,000, or half of
+    /// what the limit on open files is, if that is less.
+    pub connections: Option<Count>,
     /// The longest time that a stopping door waits for what is under way.
     pub drain: Period,
 }
 
 impl Default for Process {
     fn default() -> Self {
-        Self { threads: Threads::Auto, connections: Count(50_000), drain: Period(Duration::from_secs(30)) }
+        Self { threads: Threads::Auto, connections: None, drain: Period(Duration::from_secs(30)) }
     }
 }
 

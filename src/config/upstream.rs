@@ -19,7 +19,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::decode::by_shape;
-use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, Share, Weight};
+use super::value::{EndpointAddress, HostPolicy, Limit, Percent, Period, Protocol, ProxyVersion, Share, Weight};
 pub(super) use balance::is_cookie_name;
 pub use balance::{Balance, HashKey};
 pub use breaker::Breaker;
@@ -74,6 +74,9 @@ pub struct Upstream {
     /// `http2` (without TLS by prior knowledge, h2c).
     #[serde(default)]
     pub protocol: Protocol,
+    /// Each connection begins with a PROXY header of this version, which names the client: `v1` or `v2`. A connection is
+    /// used again for the same client's address and port only. Checks say that the door speaks for itself.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// TLS to every endpoint: `{}` for names and CAs that the system knows. Left out: in the clear.
     pub tls: Option<Tls>,
 }
@@ -94,6 +97,7 @@ impl Upstream {
             timeouts: UpstreamTimeouts::default(),
             host: HostPolicy::default(),
             protocol: Protocol::default(),
+            proxy_protocol: None,
             tls: None,
         }
     }

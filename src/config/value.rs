@@ -40,6 +40,7 @@ macro_rules! text_type {
 }
 
 mod address;
+mod byte_rate;
 mod count;
 mod header;
 mod limit_key;
@@ -62,6 +63,7 @@ mod word;
 
 pub(super) use address::host_name;
 pub use address::{EndpointAddress, HostPolicy, ListenAddress, Network, TrustedPeer, UpstreamUrl};
+pub use byte_rate::ByteRate;
 pub use count::Count;
 pub use header::by_header;
 pub(super) use header::{HeaderText, conditions};
@@ -81,7 +83,7 @@ pub use tls_name::TlsName;
 pub use to_https::ToHttps;
 pub use url::ServiceUrl;
 pub use weight::Weight;
-pub use word::{AccessFormat, AccessTarget, LogLevel, Protocol, Threads};
+pub use word::{AccessFormat, AccessTarget, LogLevel, Protocol, ProxyVersion, Threads};
 
 /// Reads text and makes a `T` of it.
 pub(super) fn from_text<'de, D, T>(deserializer: D, expecting: &'static str) -> Result<T, D::Error>

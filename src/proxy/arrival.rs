@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::exchange::Peer;
+use crate::proxy_protocol::Addresses;
 use crate::tls::ClientIdentity;
 
 /// What is known of a connection when its first request can come. All its requests share it.
@@ -10,6 +11,8 @@ use crate::tls::ClientIdentity;
 pub struct Arrival {
     /// Its other end; behind a load balancer that speaks the PROXY protocol, the client that this stands for.
     pub peer: Peer,
+    /// The addresses of both ends of its connection; `None` for one on a Unix socket.
+    pub addresses: Option<Addresses>,
     /// What TLS has shown; `None` without TLS.
     pub tls: Option<Arc<Secured>>,
 }

@@ -11,10 +11,12 @@ pub(super) fn begin_response(session: &mut Session, trip: &mut Trip, status: Sta
     trip.answered.status = Some(status.as_u16());
     if let Some(connection) = trip.connection() {
         connection.mark_answered();
-        if connection.ending() > Ending::No {
+        if connection.ending() > Ending::No || connection.had_last_request() {
             session.set_keepalive(None);
-            // The next request may be on its way already; unread, it would reset what the client has not read yet.
-            connection.hand_back();
+            if status != StatusCode::SWITCHING_PROTOCOLS && session.as_http1().is_some() {
+                // The next request may be on its way already; unread, it would reset what the client has not read yet.
+                connection.hand_back();
+            }
         }
     }
 }

@@ -19,9 +19,11 @@ use super::exchange::{Exchange, Peer};
 use super::fault::ClientFault;
 use super::http2::Ends;
 use super::live_listener::LiveListener;
+use super::pace::Pace;
 use super::try_limit::TryLimit;
 use crate::config::ListenerLimits;
 use crate::head::wire::WireProblem;
+use crate::proxy_protocol::Addresses;
 use crate::snapshot::Listener;
 use crate::upstream::Upgrade;
 
@@ -34,6 +36,8 @@ pub struct Connection {
     settings: Arc<Listener>,
     /// Its other end, whoever that stands for.
     accepted_from: Peer,
+    /// The addresses of both of its ends; `None` on a Unix socket.
+    accepted_addresses: Option<Addresses>,
     arrival: OnceLock<Arrival>,
     opened: Instant,
     requests: AtomicU32,
@@ -47,6 +51,8 @@ pub struct Connection {
     pub(super) try_limit: TryLimit,
     /// Where requests end in what the client sends.
     pub(super) boundary: Boundary,
+    /// How fast the body comes that it sends.
+    pub(super) pace: Pace,
     handing_back: AtomicBool,
     handed_back: Mutex<HandedBack>,
     asked: AtomicU8,
@@ -97,11 +103,12 @@ const NO_DEADLINE: u64 = u64::MAX;
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(listener: Arc<LiveListener>, accepted_from: Peer) -> Self {
+    pub fn new(listener: Arc<LiveListener>, accepted_addresses: Option<Addresses>) -> Self {
         Self {
             settings: listener.now(),
             listener,
-            accepted_from,
+            accepted_from: accepted_addresses.map_or(Peer::Unix, |addresses| Peer::Inet(addresses.client)),
+            accepted_addresses,
             arrival: OnceLock::new(),
             opened: Instant::now(),
             requests: AtomicU32::new(0),
@@ -112,6 +119,7 @@ impl Connection {
             refused: AtomicU16::new(0),
             try_limit: TryLimit::new(Instant::now()),
             boundary: Boundary::default(),
+            pace: Pace::default(),
             handing_back: AtomicBool::new(false),
             handed_back: Mutex::default(),
             asked: AtomicU8::new(Ending::No as u8),
@@ -123,7 +131,7 @@ impl Connection {
 
     /// A stream on this connection of HTTP/2: for its exchange it is what a connection of HTTP/1 is.
     pub(super) fn stream(&self) -> Self {
-        let stream = Self::new(Arc::clone(&self.listener), self.accepted_from);
+        let stream = Self::new(Arc::clone(&self.listener), self.accepted_addresses);
         Self { settings: Arc::clone(&self.settings), arrival: self.arrival.clone(), ..stream }
     }
 
@@ -163,19 +171,26 @@ impl Connection {
         self.accepted_from
     }
 
+    /// The addresses of both of its ends; behind a load balancer that speaks the PROXY protocol, those of the client's
+    /// connection to that. `None` on a Unix socket.
+    pub(super) fn addresses(&self) -> Option<Addresses> {
+        self.arrival.get().map_or(self.accepted_addresses, |arrival| arrival.addresses)
+    }
+
     /// What TLS has shown of it; `None` without TLS.
     pub fn tls(&self) -> Option<&Arc<Secured>> {
         self.arrival.get().and_then(|arrival| arrival.tls.as_ref())
     }
 
-    /// How long it is kept without a request, in whole seconds as Pingora counts them, and at least one.
-    pub(super) fn keep_alive(&self) -> u64 {
-        self.limits().idle_timeout.0.as_secs().max(1)
-    }
-
     /// One more request; whether it is the last that the connection may have.
     pub(super) fn count_request(&self) -> bool {
-        self.requests.fetch_add(1, Relaxed).saturating_add(1) >= self.limits().requests_per_connection.0
+        self.requests.fetch_add(1, Relaxed);
+        self.had_last_request()
+    }
+
+    /// Whether it had the last request that it may have.
+    pub(super) fn had_last_request(&self) -> bool {
+        self.requests.load(Relaxed) >= self.limits().requests_per_connection.0
     }
 
     /// Asks it to end.
@@ -223,8 +238,9 @@ impl Connection {
 
     /// It waits for the next request, or for the rest of it where Pingora has its beginning already.
     pub fn rest(&self) {
-        self.set_deadline(None);
+        self.set_deadline(Some(Instant::now() + self.limits().idle_timeout.0));
         self.try_limit.clear();
+        self.pace.end();
         self.answered.store(false, Relaxed);
         self.logged.store(false, Relaxed);
         self.refused.store(0, Relaxed);

@@ -32,10 +32,6 @@ pub(super) enum Speaks {
 
 /// Lets a connection in; `None` for one that is turned away, or that a door which ends has no time for.
 pub(super) async fn enter(stream: Stream, connection: &mut Entered) -> Option<Speaks> {
-    if connection.is_full() {
-        turn_away(connection, TurnedAway::ConnectionsFull, None);
-        return None;
-    }
     let shared = std::sync::Arc::clone(connection);
     tokio::select! {
         // Its first request may be under way already, so it is listened to first.
@@ -46,23 +42,31 @@ pub(super) async fn enter(stream: Stream, connection: &mut Entered) -> Option<Sp
 }
 
 async fn pass(mut stream: Stream, connection: &mut Entered) -> Option<Speaks> {
-    let peer = said_by_proxy(&mut stream, connection).await;
-    let peer = peer.map_err(|(reason, detail)| turn_away(connection, reason, detail.as_deref())).ok()?;
+    let arrival = match said_by_proxy(&mut stream, connection).await {
+        Ok(arrival) => arrival,
+        Err(HeaderFault::Gone) => return None,
+        Err(HeaderFault::Bad(reason, detail)) => {
+            turn_away(connection, reason, detail.as_deref());
+            return None;
+        }
+    };
+    let peer = arrival.peer;
     let most = connection.limits().connections_per_client;
     if let (Peer::Inet(address), Some(most)) = (peer, most)
         && !connection.enter_client(address.ip(), most.0)
     {
-        turn_away(connection, TurnedAway::ClientConnectionsFull, None);
+        turn_client_away(connection, peer, TurnedAway::ClientConnectionsFull, None);
         return None;
     }
     let Some(tls) = &connection.settings().tls else {
-        connection.arrive(Arrival { peer, tls: None });
+        connection.arrive(arrival);
         return in_the_clear(stream, connection).await;
     };
     let secure = within(connection.limits().handshake_timeout.0, secure(stream, tls)).await;
     let secure = secure.unwrap_or(Err((TurnedAway::TlsHandshakeTimeout, None)));
-    let secure = secure.map_err(|(reason, detail)| turn_away(connection, reason, detail.as_deref())).ok()?;
-    connection.arrive(Arrival { peer, tls: Some(secure.secured) });
+    let secure =
+        secure.map_err(|(reason, detail)| turn_client_away(connection, peer, reason, detail.as_deref())).ok()?;
+    connection.arrive(Arrival { tls: Some(secure.secured), ..arrival });
     Some(if secure.is_http2 { Speaks::Http2(secure.stream) } else { Speaks::Http1(secure.stream) })
 }
 
@@ -93,19 +97,27 @@ async fn asked_to_go(connection: &Connection) {
     .await;
 }
 
+/// Why a load balancer did not say whose connection it passes on.
+enum HeaderFault {
+    /// It left without a word, as those do that only look whether the door is there.
+    Gone,
+    Bad(TurnedAway, Option<String>),
+}
+
 /// Whose connection it is. Where the other end is one of the load balancers on `proxy_protocol`, it says so itself.
-async fn said_by_proxy(stream: &mut Stream, connection: &Connection) -> Result<Peer, (TurnedAway, Option<String>)> {
-    let own = connection.accepted_from();
+async fn said_by_proxy(stream: &mut Stream, connection: &Connection) -> Result<Arrival, HeaderFault> {
+    let own = Arrival { peer: connection.accepted_from(), addresses: connection.addresses(), tls: None };
     let settings = connection.settings();
-    if !lists(&settings.proxy_protocol, own) {
+    if !lists(&settings.proxy_protocol, own.peer) {
         return Ok(own);
     }
     match within(settings.limits.handshake_timeout.0, proxy_protocol::read(stream)).await {
-        Some(Ok(Some(client))) => Ok(Peer::Inet(client)),
+        Some(Ok(Some(said))) => Ok(Arrival { peer: Peer::Inet(said.client), addresses: Some(said), tls: None }),
         Some(Ok(None)) => Ok(own),
-        Some(Err(HeaderProblem::Malformed(why))) => Err((TurnedAway::ProxyHeaderMalformed, Some(why))),
-        Some(Err(HeaderProblem::Missing | HeaderProblem::Broken(_))) => Err((TurnedAway::ProxyHeaderMissing, None)),
-        None => Err((TurnedAway::ProxyHeaderTimeout, None)),
+        Some(Err(HeaderProblem::Malformed(why))) => Err(HeaderFault::Bad(TurnedAway::ProxyHeaderMalformed, Some(why))),
+        Some(Err(HeaderProblem::Missing)) => Err(HeaderFault::Bad(TurnedAway::ProxyHeaderMissing, None)),
+        Some(Err(HeaderProblem::Gone(_))) => Err(HeaderFault::Gone),
+        None => Err(HeaderFault::Bad(TurnedAway::ProxyHeaderTimeout, None)),
     }
 }
 
@@ -118,7 +130,12 @@ fn lists(networks: &[Network], peer: Peer) -> bool {
 }
 
 pub(super) fn turn_away(connection: &Connection, reason: TurnedAway, detail: Option<&str>) {
-    let client: Option<IpAddr> = match connection.peer() {
+    turn_client_away(connection, connection.peer(), reason, detail);
+}
+
+/// The same before the connection knows whose it is.
+fn turn_client_away(connection: &Connection, peer: Peer, reason: TurnedAway, detail: Option<&str>) {
+    let client: Option<IpAddr> = match peer {
         Peer::Inet(address) => Some(address.ip().to_canonical()),
         Peer::Unix => None,
     };

@@ -141,7 +141,7 @@ fn what(fault: &Fault, leg: Leg, symptom: &Symptom, exchange: &Exchange) -> Stri
         Fault::Connect(ConnectFault::Tls(_)) => "no TLS connection".into(),
         Fault::Upstream(fault) => of_upstream(*fault, leg, symptom, exchange),
         Fault::Client(ClientFault::Gone) => format!("the client left {}", place(leg, exchange)),
-        Fault::Client(ClientFault::BodyTimeout) => format!("nothing came from the client {}", place(leg, exchange)),
+        Fault::Client(ClientFault::BodyTimeout) => format!("too little came from the client {}", place(leg, exchange)),
         Fault::Client(ClientFault::MalformedBody) => "the request's body is malformed".into(),
         Fault::Client(ClientFault::ReadTimeout) => format!("the client did not read on {}", place(leg, exchange)),
         _ => format!("broken off {}", place(leg, exchange)),

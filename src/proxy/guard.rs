@@ -1,7 +1,7 @@
 //! The guard before Pingora's `HttpProxy`: it owns what never reaches a callback, and what no callback can bound.
 //!
-//! One future a connection drives Pingora's exchanges and watches four things beside them: the absolute deadline of
-//! a head, the absolute deadline of an exchange, panics, and a door that ends. When one strikes, Pingora's future is dropped, which
+//! One future a connection drives Pingora's exchanges and watches five things beside them: how long it waits for
+//! a request, the absolute deadline of a head, the absolute deadline of an exchange, panics, and a door that ends. When one strikes, Pingora's future is dropped, which
 //! cancels the upstream call, and the client gets our error page on the stream that comes back (504, 408, 500, 503), or a
 //! broken connection if a response was begun already. A head that Pingora's parser refuses gets our page, too.
 
@@ -24,15 +24,17 @@ use super::Gateway;
 use super::connection::{Connection, Ending, HandedBack, Phase};
 use super::entrance::{self, Speaks};
 use super::evidence::Evidence;
-use super::exchange::{Exchange, Peer};
+use super::exchange::Exchange;
 use super::fault::{ClientFault, Fault};
 use super::live_listener::LiveListener;
 use super::open::{Entered, Open};
 use super::reply;
 use super::stream::GuardStream;
 use super::symptom::Symptom;
+use super::turned_away::TurnedAway;
 use crate::head::strict::HeadProblem;
 use crate::head::wire::WireProblem;
+use crate::proxy_protocol::Addresses;
 
 /// The door of one listener. Clones share everything.
 #[derive(Clone)]
@@ -59,16 +61,26 @@ impl Guard {
     /// Serves a connection to its end. It is counted from this call on, not only when the future first runs.
     pub fn serve(&self, stream: Stream, shutdown: ShutdownWatch) -> impl Future<Output = ()> + Send + use<> {
         let (guard, entered) = (self.clone(), self.enter(&stream));
-        async move { guard.drive(stream, entered, &shutdown).await }
+        async move {
+            if let Some(entered) = entered {
+                guard.drive(stream, entered, &shutdown).await;
+            }
+        }
     }
 
-    fn enter(&self, stream: &Stream) -> Entered {
-        let peer = stream
-            .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|address| address.as_inet().copied()));
-        let peer = peer.map_or(Peer::Unix, Peer::Inet);
-        let most = self.gateway.snapshot().config().process.connections.0 as usize;
-        self.open.enter(Connection::new(Arc::clone(&self.listener), peer), most)
+    /// Counts a connection; `None` if it is one too many.
+    fn enter(&self, stream: &Stream) -> Option<Entered> {
+        let addresses = stream.get_socket_digest().and_then(|digest| {
+            let (client, door) = (digest.peer_addr()?.as_inet()?, digest.local_addr()?.as_inet()?);
+            Some(Addresses { client: *client, door: *door })
+        });
+        let most = self.gateway.snapshot().config().process.connections.map(|most| most.0 as usize);
+        let entered = self.open.enter(Connection::new(Arc::clone(&self.listener), addresses), most);
+        if entered.is_none() {
+            let client = addresses.map(|addresses| addresses.client.ip().to_canonical());
+            self.listener.turn_away(TurnedAway::ConnectionsFull, client, None);
+        }
+        entered
     }
 
     /// A connection from its first byte to its last.
@@ -92,7 +104,8 @@ impl Guard {
             match settings {
                 Some(settings) => settings.apply_to_session(&mut session),
                 None => {
-                    session.set_keepalive(Some(connection.keep_alive()));
+                    // For ever, as far as Pingora is concerned: its timer would also strike within a head.
+                    session.set_keepalive(Some(0));
                     session.set_pipelining_enabled(true);
                 }
             }
@@ -238,8 +251,9 @@ pub(super) async fn linger(stream: Option<Stream>) {
 #[async_trait]
 impl ServerApp for Guard {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let entered = self.enter(&stream);
-        self.drive(stream, entered, shutdown).await;
+        if let Some(entered) = self.enter(&stream) {
+            self.drive(stream, entered, shutdown).await;
+        }
         None
     }
 }
@@ -267,7 +281,7 @@ impl Why {
         match self {
             Self::Panicked(said) => Some(Fault::Internal(format!("panicked: {said}"))),
             _ if connection.is_logged() => None,
-            Self::Asked if phase == Phase::Idle => None,
+            Self::Asked | Self::Expired if phase == Phase::Idle => None,
             Self::Asked => Some(Fault::Shutdown),
             Self::Lost(why) => Some(Fault::Client(why)),
             Self::Expired if phase == Phase::Head => Some(Fault::HeadTimeout(connection.limits().header_timeout.0)),

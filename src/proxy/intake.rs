@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use pingora::{Error, ErrorType};
 use pingora_proxy::Session;
 
 use super::connection::Connection;
@@ -27,12 +28,30 @@ pub(super) fn bound_session(session: &mut Session, trip: &Trip) {
     let Some(connection) = trip.connection() else { return };
     if connection.count_request() {
         session.set_keepalive(None);
-    } else if !session.is_process_shutting_down() && session.get_keepalive().is_some() {
-        session.set_keepalive(Some(connection.keep_alive()));
+    }
+    if !session.is_body_empty() {
+        connection.pace.begin();
     }
     let silence = Some(connection.limits().body_timeout.0);
     session.set_read_timeout(silence);
     session.set_write_timeout(silence);
+}
+
+/// Refuses a body that comes too slowly, when a piece of it has come.
+///
+/// # Errors
+/// The client's fault.
+pub(super) fn refuse_slow_body(trip: &Trip, end: bool) -> pingora::Result<()> {
+    let Some(connection) = trip.connection() else { return Ok(()) };
+    if connection.pace.is_too_slow(connection.limits()) {
+        let mut e = Error::explain(ErrorType::ReadTimedout, "the request's body comes too slowly");
+        e.as_down();
+        return Err(e);
+    }
+    if end {
+        connection.pace.end();
+    }
+    Ok(())
 }
 
 /// A body up to this size is read to its end after an early answer; with a larger one the connection is closed.

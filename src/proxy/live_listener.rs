@@ -1,10 +1,12 @@
 //! What a listener is, which a reload may change under its open connections.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::turned_away::{Counts, TurnedAway};
 use crate::snapshot::Listener;
@@ -17,7 +19,9 @@ use crate::snapshot::Listener;
 pub struct LiveListener {
     settings: ArcSwap<Settings>,
     /// How many of its connections are open.
-    open: AtomicUsize,
+    open: AtomicU32,
+    /// How many of them each client has, where that is bounded.
+    clients: Mutex<HashMap<IpAddr, u32>>,
     /// Connections that ended before there was a request.
     turned_away: Counts,
 }
@@ -33,7 +37,12 @@ impl LiveListener {
     /// With its first settings.
     pub fn new(settings: Arc<Listener>) -> Self {
         let settings = Settings { before: Arc::clone(&settings), since: 0, now: settings };
-        Self { settings: ArcSwap::from_pointee(settings), open: AtomicUsize::new(0), turned_away: Counts::default() }
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            open: AtomicU32::new(0),
+            clients: Mutex::default(),
+            turned_away: Counts::default(),
+        }
     }
 
     /// The settings in the configuration of this generation; of one before the latest change but one, those before the
@@ -64,14 +73,31 @@ impl LiveListener {
         self.turned_away.note(&self.settings.load().now.name, reason, client, detail);
     }
 
-    /// One more connection; whether it may be.
-    pub(super) fn open_one(&self, limit: usize) -> bool {
-        self.open.fetch_add(1, Relaxed) < limit
+    /// One more connection; `false` if there are `most` already.
+    pub(super) fn open_one(&self, most: u32) -> bool {
+        self.open.fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1)).is_ok()
     }
 
-    /// One connection less.
-    pub(super) fn close_one(&self) {
+    /// One of them is this client's; `false` if that has `most` already.
+    pub(super) fn open_one_of(&self, client: IpAddr, most: u32) -> bool {
+        let mut clients = self.clients.lock();
+        let count = clients.entry(client).or_default();
+        let has_room = *count < most;
+        *count += u32::from(has_room);
+        has_room
+    }
+
+    /// One connection less, of this client if it was counted for that.
+    pub(super) fn close_one(&self, client: Option<IpAddr>) {
         self.open.fetch_sub(1, Relaxed);
+        let Some(client) = client else { return };
+        let mut clients = self.clients.lock();
+        if let Some(count) = clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -85,5 +111,22 @@ mod tests {
         listener.change(Arc::new(Listener::plain("door")), 2);
         let names = [1, 2, 3].map(|generation| listener.at(generation).name.to_string());
         assert_eq!(names, ["web", "door", "door"]);
+    }
+
+    #[test]
+    fn a_client_is_counted_until_its_last_connection_is_closed() {
+        let listener = LiveListener::new(Arc::new(Listener::plain("web")));
+        let client: IpAddr = "192.0.2.7".parse().unwrap();
+        for _ in 0..2 {
+            assert!(listener.open_one(3) && listener.open_one_of(client, 2));
+        }
+        assert!(listener.open_one(3) && !listener.open_one_of(client, 2));
+        assert!(!listener.open_one(3));
+        listener.close_one(None);
+        listener.close_one(Some(client));
+        assert!(listener.open_one(3) && listener.open_one_of(client, 2));
+        listener.close_one(Some(client));
+        listener.close_one(Some(client));
+        assert!(listener.clients.lock().is_empty());
     }
 }

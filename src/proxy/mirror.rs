@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::forwarded::host_of;
 use super::trip::Trip;
+use crate::proxy_protocol::Addresses;
 use crate::upstream::{Ask, Outcome, Upstream, connector_options};
 
 /// What sends copies, for the whole door.
@@ -76,13 +77,14 @@ impl Mirrors {
         }
     }
 
-    /// Begins a copy of a request; `None` if too many are under way.
+    /// Begins a copy of a request on a connection between these addresses; `None` if too many are under way.
     pub(super) fn begin(
         self: &Arc<Self>,
         upstream: Arc<Upstream>,
         mut head: RequestHeader,
         has_body: bool,
         timeout: Option<Duration>,
+        addresses: Option<Addresses>,
     ) -> Option<Duplicate> {
         for_http1(&mut head, has_body).ok()?;
         let Ok(room) = self.room.clone().try_acquire_owned() else {
@@ -92,7 +94,7 @@ impl Mirrors {
         let (pieces, taken) = mpsc::channel(LAG);
         let mirrors = self.clone();
         tokio::spawn(async move {
-            if let Err(why) = mirrors.send(&upstream, head, taken, timeout.unwrap_or(LONGEST)).await {
+            if let Err(why) = mirrors.send(&upstream, head, taken, timeout.unwrap_or(LONGEST), addresses).await {
                 log::debug!("mirror `{}`: {why}", upstream.name());
             }
             drop(room);
@@ -111,10 +113,14 @@ impl Mirrors {
         mut head: RequestHeader,
         mut pieces: mpsc::Receiver<Piece>,
         limit: Duration,
+        addresses: Option<Addresses>,
     ) -> Result<(), String> {
         let picked = upstream.pick(&Ask::at(Instant::now()));
         let mut picked = picked.map_err(|why| format!("no endpoint: {why:?}"))?;
-        let peer = picked.endpoint().peers().first().ok_or("it has no address")?.clone();
+        let mut peer = picked.endpoint().peers().first().ok_or("it has no address")?.clone();
+        if let Some(announce) = upstream.transport().announce(addresses) {
+            announce.alone_on(&mut peer);
+        }
         if let Some(host) = host_of(upstream, Some(picked.endpoint())) {
             head.insert_header(HOST, host).map_err(|e| e.to_string())?;
         }

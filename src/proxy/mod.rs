@@ -39,6 +39,7 @@ mod live_listener;
 mod mirror;
 mod open;
 mod outgoing;
+mod pace;
 mod pingora_headers;
 mod reply;
 mod response_head;
@@ -69,6 +70,7 @@ use crate::observe::AccessLog;
 use crate::snapshot::Snapshot;
 use crate::upstream::Upgrade;
 use closing::{begin_response, begin_tunnel, linger_afterwards};
+use connection::Connection;
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run, unrouted};
 use diagnosis::{fault_of, is_of_the_request, witness};
@@ -79,7 +81,7 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{ask_for_trailers, change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{bound_session, can_drain, connection_of, incoming, must_close};
+use intake::{bound_session, can_drain, connection_of, incoming, must_close, refuse_slow_body};
 pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
@@ -166,10 +168,10 @@ impl Gateway {
 
     /// Begins a copy for the mirror, if the request has one and this is its first try.
     fn begin_copy(&self, head: &RequestHeader, has_body: bool, trip: &mut Trip) {
-        let timeout = trip.timeout;
+        let (timeout, addresses) = (trip.timeout, trip.connection().and_then(Connection::addresses));
         let Some(onward) = trip.onward.as_mut() else { return };
         if let Some(upstream) = onward.mirror.take() {
-            onward.copy = self.mirrors.begin(upstream, head.clone(), has_body, timeout);
+            onward.copy = self.mirrors.begin(upstream, head.clone(), has_body, timeout, addresses);
         }
     }
 
@@ -261,9 +263,13 @@ impl ProxyHttp for Gateway {
         let peer = trip.onward.as_mut().ok_or(Fault::NoEndpoint).and_then(|onward| onward.next_peer(per_try, now));
         match peer {
             Ok(mut peer) => {
+                let announce = trip.announce();
+                if let Some(announce) = announce {
+                    announce.alone_on(&mut peer);
+                }
                 let asks = trip.asked.upgrade;
                 if let Some(onward) = trip.onward.as_mut() {
-                    onward.upgrade = asks.then(|| Upgrade::on(&mut peer));
+                    onward.upgrade = asks.then(|| Upgrade::on(&mut peer, announce));
                 }
                 Ok(peer)
             }
@@ -353,6 +359,7 @@ impl ProxyHttp for Gateway {
         trip: &mut Trip,
     ) -> pingora::Result<()> {
         trip.asked.is_whole |= end;
+        refuse_slow_body(trip, end)?;
         if end && trip.answered.status.is_none() {
             bound_try(trip);
         }
@@ -389,6 +396,7 @@ impl ProxyHttp for Gateway {
         if is_unbounded(head) {
             if let Some(connection) = trip.connection() {
                 connection.set_deadline(None);
+                connection.pace.end();
             }
             // The client's side may be as silent as the upstream's. In a tunnel a byte either way is enough, and the
             // upstream's own timer, which each of them starts anew, sees to that.

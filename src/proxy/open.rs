@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -10,10 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::connection::{Connection, Ending};
+use crate::config::Prefixes;
 
 /// The connections that are open, over all listeners of a door.
-#[derive(Default)]
 pub struct Open {
+    /// How many there may be where the file does not say.
+    most: usize,
     state: Mutex<State>,
     none: Notify,
 }
@@ -21,13 +23,16 @@ pub struct Open {
 #[derive(Default)]
 struct State {
     connections: HashMap<u64, Arc<Connection>>,
-    /// How many each client has, where its listener bounds that.
-    clients: HashMap<IpAddr, u32>,
     next: u64,
     asked: Ending,
 }
 
 impl Open {
+    /// None. There may be so many where the file does not say.
+    pub fn new(most: usize) -> Self {
+        Self { most, state: Mutex::default(), none: Notify::new() }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.state.lock().connections.len()
@@ -53,16 +58,20 @@ impl Open {
         }
     }
 
-    /// Counts a connection until what is returned is dropped. `most` is how many there may be with this one.
-    pub(super) fn enter(self: &Arc<Self>, connection: Connection, most: usize) -> Entered {
-        let has_room = connection.live_listener().open_one(connection.limits().connections.0 as usize);
+    /// Counts a connection until what is returned is dropped; `None` if there are `most` already, which is what the file
+    /// says, or as many as its listener may have. Nothing is counted then: a flood at one listener takes no room from the others.
+    pub(super) fn enter(self: &Arc<Self>, connection: Connection, most: Option<usize>) -> Option<Entered> {
+        let connection = Arc::new(connection);
         let mut state = self.state.lock();
+        let most = most.unwrap_or(self.most);
+        if state.connections.len() >= most || !connection.live_listener().open_one(connection.limits().connections.0) {
+            return None;
+        }
         connection.ask(state.asked);
-        let (key, connection) = (state.next, Arc::new(connection));
+        let key = state.next;
         state.next += 1;
         state.connections.insert(key, Arc::clone(&connection));
-        let is_full = !has_room || state.connections.len() > most;
-        Entered { open: Arc::clone(self), key, connection, client: None, is_full }
+        Some(Entered { open: Arc::clone(self), key, connection, client: None })
     }
 }
 
@@ -78,31 +87,15 @@ pub(super) struct Entered {
     key: u64,
     connection: Arc<Connection>,
     client: Option<IpAddr>,
-    is_full: bool,
 }
 
 impl Entered {
-    /// Whether it is one too many.
-    pub(super) fn is_full(&self) -> bool {
-        self.is_full
-    }
-
-    /// Counts it for its client, too; whether that may have it.
+    /// Counts it for its client, too; `false` if that has `most` already.
     pub(super) fn enter_client(&mut self, ip: IpAddr, most: u32) -> bool {
-        let client = network_of(ip);
-        let mut state = self.open.state.lock();
-        let count = state.clients.entry(client).or_default();
-        *count += 1;
-        self.client = Some(client);
-        *count <= most
-    }
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: a client has all of that.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-        ip @ IpAddr::V4(_) => ip,
+        let client = Prefixes::default().network_of(ip);
+        let has_room = self.connection.live_listener().open_one_of(client, most);
+        self.client = has_room.then_some(client);
+        has_room
     }
 }
 
@@ -116,33 +109,11 @@ impl Deref for Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.connection.live_listener().close_one();
+        self.connection.live_listener().close_one(self.client);
         let mut state = self.open.state.lock();
-        if let Some(client) = self.client
-            && let Some(count) = state.clients.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                state.clients.remove(&client);
-            }
-        }
         state.connections.remove(&self.key);
         if state.connections.is_empty() {
             self.open.none.notify_waiters();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_an_address_or_a_64() {
-        let same = |a: &str, b: &str| network_of(a.parse().unwrap()) == network_of(b.parse().unwrap());
-        assert!(same("2001:db8::1", "2001:db8::ffff"));
-        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
-        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
-        assert!(!same("192.0.2.1", "192.0.2.2"));
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn in_a_tunnel_a_write_is_taken_whole_and_its_source_waits() {
         let mut peer = pingora::upstreams::peer::HttpPeer::new("127.0.0.1:1", false, String::new());
-        let tunnel = Upgrade::on(&mut peer);
+        let tunnel = Upgrade::on(&mut peer, None);
         let (mut out, mut stream) = (Outgoing::default(), Counted { room: 2, ..Counted::default() });
         for piece in [&b"abc"[..], b"def"] {
             let mut left = piece;

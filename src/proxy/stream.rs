@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::protocols::{
@@ -25,6 +25,8 @@ pub struct GuardStream {
     connection: Arc<Connection>,
     wire: Wire,
     outgoing: Outgoing,
+    /// From when on the client is waited for to send more of a body.
+    waiting_since: Option<Instant>,
 }
 
 impl GuardStream {
@@ -32,7 +34,7 @@ impl GuardStream {
     pub fn new(stream: Stream, connection: Arc<Connection>) -> Self {
         let limits = connection.settings().head;
         let wire = Wire::new(limits.header_bytes + limits.target_bytes + SLACK);
-        Self { stream: Some(stream), connection, wire, outgoing: Outgoing::default() }
+        Self { stream: Some(stream), connection, wire, outgoing: Outgoing::default(), waiting_since: None }
     }
 
     /// The connection that it belongs to.
@@ -102,6 +104,9 @@ impl AsyncRead for GuardStream {
                 return Poll::Ready(Err(std::io::Error::other(why)));
             }
         }
+        let this = &mut *self;
+        let came = result.is_ready().then(|| buf.filled().len() - before);
+        this.connection.pace.read(&mut this.waiting_since, came);
         result
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::exchange::Exchange;
+use crate::upstream::Announce;
 
 /// Pingora's per-request context: the exchange, which hands itself back when it is dropped too early.
 pub struct Trip {
@@ -26,6 +27,12 @@ impl Trip {
     /// The connection that it takes place on.
     pub fn connection(&self) -> Option<&Connection> {
         self.connection.as_deref()
+    }
+
+    /// What a connection to the upstream has to say of the client before all else, if anything.
+    pub fn announce(&self) -> Option<Announce> {
+        let upstream = &self.onward.as_ref()?.upstream;
+        upstream.transport().announce(self.connection().and_then(Connection::addresses))
     }
 }
 

@@ -40,10 +40,10 @@ macro_rules! reasons {
 }
 
 reasons! {
-    ConnectionsFull "connections_full" "the listener has as many connections as its `limits.connections` allow"
+    ConnectionsFull "connections_full" "the listener has as many connections as its `limits.connections` allow, or the door as many as `process.connections`"
     ClientConnectionsFull "client_connections_full" "the client has as many connections as `limits.connections_per_client` allow"
     ProxyHeaderMissing "proxy_header_missing" "a network on `proxy_protocol` sent no PROXY header"
-    ProxyHeaderMalformed "proxy_header_malformed" "a PROXY header that breaks the protocol's rules"
+    ProxyHeaderMalformed "proxy_header_malformed" "a PROXY header that breaks the protocol's rules, or is cut short"
     ProxyHeaderTimeout "proxy_header_timeout" "the PROXY header was not whole within `limits.handshake_timeout`"
     TlsHandshakeFailed "tls_handshake_failed" "no TLS connection came about"
     TlsHandshakeTimeout "tls_handshake_timeout" "the TLS handshake was not over within `limits.handshake_timeout`"
@@ -85,5 +85,41 @@ impl Counts {
     /// How many so far, by reason.
     pub fn counts(&self) -> impl Iterator<Item = (TurnedAway, u64)> {
         TurnedAway::ALL.iter().zip(&self.counts).map(|(reason, count)| (*reason, count.count()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const BEGIN: &str = "<!-- turned away: made of src/proxy/turned_away.rs by ONEDOOR_WRITE_DOCS=1 make test -->\n";
+    const END: &str = "<!-- end of turned away -->\n";
+
+    fn table() -> String {
+        let rows = TurnedAway::ALL.iter().map(|reason| format!("| `{}` | {} |\n", reason.code(), reason.meaning()));
+        format!("\n| reason | what happened |\n|---|---|\n{}\n", rows.collect::<String>())
+    }
+
+    #[test]
+    fn the_readme_has_every_reason() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let readme = fs::read_to_string(&path).unwrap();
+        let (before, rest) = readme.split_once(BEGIN).expect("the table's beginning");
+        let (found, after) = rest.split_once(END).expect("the table's end");
+        if std::env::var_os("ONEDOOR_WRITE_DOCS").is_some() {
+            fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+        } else {
+            assert_eq!(found, table(), "write it anew with ONEDOOR_WRITE_DOCS=1");
+        }
+    }
+
+    #[test]
+    fn words_are_unique() {
+        let words: HashSet<_> = TurnedAway::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(words.len(), TurnedAway::ALL.len());
     }
 }

@@ -6,6 +6,7 @@
 //! connection is gone.
 
 mod accepting;
+mod files;
 mod listeners;
 mod shut;
 mod side;
@@ -32,6 +33,7 @@ use crate::proxy::{Ending, Gateway, Guard, LiveListener, Open};
 use crate::snapshot::{Listener, Snapshot, compile, every_problem};
 use crate::tls::Tls;
 use crate::upstream::{Upstream, ca_file};
+pub use files::raise_limit;
 use listeners::Listeners;
 pub use side::SideService;
 pub use signals::{Signals, run_until_told, tell_systemd};
@@ -61,6 +63,9 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long an exchange that is broken off may take to say so and to be written down.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Connections of clients, where neither the file nor the limit on open files says less.
+const MOST_CONNECTIONS: usize = 50_000;
+
 /// Pingora's own bound on tries, above all that a route's `attempts` and an endpoint's addresses come to.
 const MOST_TRIES: usize = 256;
 
@@ -75,7 +80,8 @@ impl Server {
     /// # Errors
     /// Every problem of the configuration, or every address that can't be taken, or what is wrong with the access log.
     pub async fn start(config: Config, registry: Registry) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let (snapshot, warnings) = check(config, &registry, None).await?;
+        let (snapshot, mut warnings) = check(config, &registry, None).await?;
+        warnings.extend(files::too_few(snapshot.config()));
         let config = snapshot.config();
         let mut listeners = Listeners::default();
         let plan = listeners.plan(config).await?;
@@ -92,7 +98,7 @@ impl Server {
             ..ServerConf::default()
         };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), gateway.clone()));
-        let open = Arc::new(Open::default());
+        let open = Arc::new(Open::new(files::connections().min(MOST_CONNECTIONS)));
         join(begin(&snapshot), begin_filters(&snapshot)).await;
         let guard = guards(&proxy, &gateway, &open);
         listeners.start(plan, &gateway.snapshot(), guard);
@@ -152,6 +158,7 @@ impl Server {
         let guard = guards(&self.proxy, &self.gateway, &self.open);
         self.listeners.start(plan, &snapshot, guard);
         warnings.extend(self.needs_restart(snapshot.config()));
+        warnings.extend(files::too_few(snapshot.config()));
         Ok(warnings)
     }
 

@@ -32,6 +32,7 @@
 //!
 //! Time is an argument everywhere (`now`), so that nothing here needs to sleep to be tested.
 
+mod announce;
 mod backlog;
 mod backoff;
 mod balance;
@@ -70,6 +71,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::config;
 use crate::config::{EndpointAddress, HostPolicy};
+pub use announce::Announce;
 pub use backlog::Backlog;
 pub use backoff::backoff;
 pub use balance::{RoundRobin, hash_key};

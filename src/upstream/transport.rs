@@ -6,14 +6,17 @@ use std::time::{Duration, SystemTime};
 use pingora::protocols::{ALPN, TcpKeepalive};
 use pingora::upstreams::peer::{HttpPeer, Scheme};
 
+use super::announce::Announce;
 use super::tls::{Material, Remark};
 use crate::config;
-use crate::config::{EndpointAddress, Limit, Protocol, TlsName};
+use crate::config::{EndpointAddress, Limit, Protocol, ProxyVersion, TlsName};
+use crate::proxy_protocol::Addresses;
 
 /// How the endpoints of an upstream are spoken to. Two are equal if connections made by one may serve the other.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Transport {
     protocol: Protocol,
+    proxy_protocol: Option<ProxyVersion>,
     tls: Option<Secured>,
 }
 
@@ -46,13 +49,14 @@ impl Transport {
     /// # Errors
     /// Everything about `tls` that would make each connection fail.
     pub fn load(settings: &config::Upstream, now: SystemTime) -> Result<(Self, Vec<Remark>), Vec<Remark>> {
-        let protocol = settings.protocol;
-        let Some(tls) = &settings.tls else { return Ok((Self { protocol, tls: None }, Vec::new())) };
+        let plain = Self { protocol: settings.protocol, proxy_protocol: settings.proxy_protocol, tls: None };
+        let Some(tls) = &settings.tls else { return Ok((plain, Vec::new())) };
         let (material, warnings) = Material::load(tls, now)?;
-        Ok((Self { protocol, tls: Some(Secured { name: tls.sni.clone(), material }) }, warnings))
+        Ok((Self { tls: Some(Secured { name: tls.sni.clone(), material }), ..plain }, warnings))
     }
 
-    /// Makes a peer that is reached this way of one that only has its address.
+    /// Makes a peer that is reached this way of one that only has its address. Where the PROXY protocol is spoken, the
+    /// door speaks for itself until an [`Announce`] has it speak for a client.
     ///
     /// # Errors
     /// That by TLS nothing could be verified: a Unix socket without `sni`, a name that no certificate is for.
@@ -78,7 +82,15 @@ impl Transport {
         peer.options.h2_ping_interval = Some(PING);
         peer.options.tcp_keepalive = Some(keepalive(idle));
         peer.group_key = self.group_key(upstream);
+        if let Some(announce) = self.announce(None) {
+            announce.on(peer);
+        }
         Ok(())
+    }
+
+    /// What connections say before all else, if anything: whose they are, or without addresses that they are the door's.
+    pub fn announce(&self, addresses: Option<Addresses>) -> Option<Announce> {
+        self.proxy_protocol.map(|version| Announce { version, addresses })
     }
 
     /// Whether by TLS there is something to verify of an endpoint.
@@ -145,7 +157,8 @@ mod tests {
 
     fn by_tls(name: Option<&str>) -> Transport {
         let name = name.map(|name| name.parse().unwrap());
-        Transport { protocol: Protocol::Auto, tls: Some(Secured { name, material: Material::default() }) }
+        let tls = Some(Secured { name, material: Material::default() });
+        Transport { protocol: Protocol::Auto, proxy_protocol: None, tls }
     }
 
     #[test]
@@ -178,6 +191,29 @@ mod tests {
         assert_ne!(key(&auto, "a"), key(&http2, "a"));
         assert_ne!(key(&auto, "a"), key(&by_tls(None), "a"));
         assert_ne!(key(&by_tls(Some("x.internal")), "a"), key(&by_tls(None), "a"));
+    }
+
+    #[test]
+    fn clients_that_are_named_share_no_connection() {
+        let key = |transport: &Transport, client: Option<&str>| {
+            let mut peer = prepared(transport, "a", "127.0.0.1:1", Limit::Off).unwrap();
+            let door = "127.0.0.1:80".parse().unwrap();
+            if let Some(announce) =
+                transport.announce(client.map(|client| Addresses { client: client.parse().unwrap(), door }))
+            {
+                announce.alone_on(&mut peer);
+            }
+            assert_eq!(peer.options.custom_l4.is_some(), transport.proxy_protocol.is_some());
+            peer.group_key
+        };
+        let (named, plain) = (load(", \"proxy_protocol\": \"v2\""), load(""));
+        assert_eq!(key(&named, Some("192.0.2.7:1")), key(&named, Some("192.0.2.7:1")));
+        let keys =
+            [key(&named, Some("192.0.2.7:1")), key(&named, Some("192.0.2.7:2")), key(&named, None), key(&plain, None)];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(!keys[at + 1..].contains(one), "{at}");
+        }
+        assert_eq!(key(&plain, Some("192.0.2.7:1")), key(&plain, None));
     }
 
     #[test]

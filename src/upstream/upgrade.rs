@@ -36,6 +36,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
+use super::announce::Announce;
 use super::backlog::{Backlog, Lane};
 
 /// What holds the answer to one try of a request that asks for an upgrade, and is the tunnel if that is granted.
@@ -59,8 +60,8 @@ const NO_SOCKET: RawFd = -1;
 
 impl Upgrade {
     /// Makes a peer one for a request that asks for an upgrade: by HTTP/1.1 alone, on a connection that no other request
-    /// ever has.
-    pub fn on(peer: &mut HttpPeer) -> Arc<Self> {
+    /// ever has, and that says this first.
+    pub fn on(peer: &mut HttpPeer, announce: Option<Announce>) -> Arc<Self> {
         let upgrade = Arc::new(Self {
             flushes: AtomicU8::new(0),
             reader: AtomicWaker::new(),
@@ -76,7 +77,7 @@ impl Upgrade {
         peer.group_key = fastrand::u64(..);
         peer.options.idle_timeout = Some(Duration::ZERO);
         let within = peer.options.connection_timeout;
-        peer.options.custom_l4 = Some(Arc::new(Connector { upgrade: Arc::clone(&upgrade), within }));
+        peer.options.custom_l4 = Some(Arc::new(Connector { upgrade: Arc::clone(&upgrade), announce, within }));
         upgrade
     }
 
@@ -115,20 +116,27 @@ impl Upgrade {
 #[derive(Debug)]
 struct Connector {
     upgrade: Arc<Upgrade>,
+    announce: Option<Announce>,
     within: Option<Duration>,
 }
 
 #[async_trait]
 impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> pingora::Result<Stream> {
-        let connecting = Raw::connect(address);
+        let connecting = async {
+            let mut raw = Raw::connect(address).await?;
+            if let Some(announce) = self.announce {
+                announce.say(&mut raw.pinned()).await?;
+            }
+            pingora::Result::Ok(raw)
+        };
         let raw = match self.within {
             None => connecting.await,
             Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|elapsed| {
                 Error::because(ErrorType::ConnectTimedout, format!("no connection to {address} in {limit:?}"), elapsed)
             })?,
         };
-        let raw = raw.map_err(|e| match e.etype() {
+        let raw = raw.map_err(|e: Box<Error>| match e.etype() {
             ErrorType::SocketError | ErrorType::BindError => Error::because(ErrorType::InternalError, "no socket", e),
             _ => e,
         })?;

@@ -5,20 +5,23 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::value::{Count, Period, Size};
+use super::super::value::{ByteRate, Count, Period, Size};
 
 /// Bounds on what clients do with their connections. Nothing here can be switched off: a connection without a deadline
 /// is an attack. What is accepted while a value holds keeps it, also over a reload.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerLimits {
-    /// From a connection's first byte to its last before HTTP: the PROXY header, the TLS handshake and the preface of
-    /// HTTP/2, each.
+    /// What comes before HTTP may take so long, each: the PROXY header and the TLS handshake from the moment when they
+    /// are awaited, the preface of HTTP/2 from its first byte.
     pub handshake_timeout: Period,
     /// From the first byte of a request's head to its last: then 408.
     pub header_timeout: Period,
     /// How long a client may be silent within a body that it sends, and how long it may leave a response unread.
     pub body_timeout: Period,
+    /// How fast a body must come once it has taken `body_timeout`, over all the time that the client was waited for;
+    /// bytes now and then would be no silence. Not asked of WebSockets, gRPC and where the response is an event stream.
+    pub body_rate: ByteRate,
     /// How long a connection without a request is kept.
     pub idle_timeout: Period,
     /// Bytes of all header lines together, at most 512KiB: above that 431.
@@ -43,6 +46,7 @@ impl Default for ListenerLimits {
             handshake_timeout: Period(Duration::from_secs(10)),
             header_timeout: Period(Duration::from_secs(10)),
             body_timeout: Period(Duration::from_secs(30)),
+            body_rate: ByteRate::bytes(240),
             idle_timeout: Period(Duration::from_secs(75)),
             header_size: Size(64 << 10),
             headers: Count(100),

@@ -115,6 +115,32 @@ text_type!(Protocol, "`auto`, `http1` or `http2`", {
     "enum": ["auto", "http1", "http2"],
 });
 
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+impl FromStr for ProxyVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            _ => Err(unknown(text, &["v1", "v2"], "")),
+        }
+    }
+}
+
+text_type!(ProxyVersion, "`v1` or `v2`", {
+    "enum": ["v1", "v2"],
+    "description": "A version of the PROXY protocol: `v1` is a line of text, `v2` is binary.",
+});
+
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub enum AccessTarget {

@@ -38,6 +38,8 @@ pub(super) struct StreamSession {
     written: Option<Box<ResponseHeader>>,
     /// When anything of the body came last.
     heard: Instant,
+    /// From when on the client is waited for to send more of it.
+    waiting_since: Option<Instant>,
     read: usize,
     sent: usize,
     kept: Option<FixedBuffer>,
@@ -58,6 +60,7 @@ impl StreamSession {
             stream,
             written: None,
             heard: Instant::now(),
+            waiting_since: None,
             read: 0,
             sent: 0,
             kept: None,
@@ -83,6 +86,7 @@ impl StreamSession {
     /// The next piece of the body, which must come within `read_timeout` of the one before.
     async fn piece(&mut self) -> pingora::Result<Option<Bytes>> {
         let until = self.read_timeout.map(|limit| (self.heard + limit, limit));
+        self.stream.pace.read(&mut self.waiting_since, None);
         let data = self.ends().body.data();
         let data = match until {
             Some((at, limit)) => tokio::time::timeout_at(at.into(), data)
@@ -92,6 +96,7 @@ impl StreamSession {
         };
         let data = data.transpose().map_err(broken)?;
         self.heard = Instant::now();
+        self.stream.pace.read(&mut self.waiting_since, Some(data.as_ref().map_or(0, Bytes::len)));
         if let Some(data) = &data {
             self.read += data.len();
             if let Some(kept) = self.kept.as_mut() {

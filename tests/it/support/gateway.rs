@@ -86,6 +86,12 @@ impl Gateway {
         self.client.request(method, target)
     }
 
+    /// How many connections were turned away so far, over all listeners, by reason; those that were not are left out.
+    pub fn turned_away(&self) -> Vec<(&'static str, u64)> {
+        let all = self.server().turned_away().into_iter();
+        all.filter(|(_, _, count)| *count > 0).map(|(_, why, count)| (why.code(), count)).collect()
+    }
+
     /// The lines of the access log so far, once there are this many.
     pub async fn log(&self, lines: usize) -> Vec<Value> {
         let read = async {

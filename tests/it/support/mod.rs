@@ -20,6 +20,7 @@
 
 #![allow(dead_code, unused_imports, reason = "a tool box: no test uses all of it")]
 
+pub mod announced;
 pub mod client;
 pub mod dns;
 pub mod gateway;
@@ -47,6 +48,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+pub use announced::Announced;
 pub use client::{Client, Connection, Request};
 pub use gateway::Gateway;
 pub use http1::{Headers, Response, Seen};

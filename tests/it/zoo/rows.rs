@@ -575,7 +575,7 @@ fn clients() -> Vec<Row> {
             408,
             "client_body_timeout",
             "send",
-            "nothing came from the client within the request, 5 bytes into its body",
+            "too little came from the client within the request, 5 bytes into its body",
             stalled_upload(""),
         ),
         row(

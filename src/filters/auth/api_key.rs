@@ -16,7 +16,9 @@
 //! With `hide` the upstream does not see the key; one in the query is not in the log either, good or not. It is the default
 //! for `query`. A request with two keys is refused.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -46,7 +48,7 @@ type Hash = [u8; SHA256_OUTPUT_LEN];
 
 struct ApiKey {
     place: Place,
-    keys: HashMap<Hash, Name>,
+    keys: HashMap<Hash, Arc<Identity>>,
     hide: bool,
     challenge: Option<HeaderValue>,
 }
@@ -58,9 +60,9 @@ enum Place {
 
 /// What stands in the key's place.
 #[derive(Debug, PartialEq)]
-enum Found {
+enum Found<'a> {
     Nothing,
-    Key(Vec<u8>),
+    Key(Cow<'a, [u8]>),
     Several,
 }
 
@@ -91,6 +93,8 @@ pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems>
     let keys = keys(&config.keys, &mut problems);
     let place = problems.or(place)?.ok_or("no place for the key is named")?;
     let hide = config.hide.unwrap_or(matches!(place, Place::Query(_)));
+    let identity = |name: Name| Arc::new(Identity::new(name.as_str(), "api_key"));
+    let keys = keys.into_iter().map(|(hash, name)| (hash, identity(name))).collect();
     Ok(Box::new(ApiKey { challenge: place.challenge(), place, keys, hide }))
 }
 
@@ -151,18 +155,18 @@ fn from_hex(digits: &str) -> Option<Hash> {
 }
 
 impl Place {
-    fn find(&self, request: &Request<'_>) -> Found {
+    fn find<'a>(&self, request: &Request<'a>) -> Found<'a> {
         let mut found = Found::Nothing;
-        let mut take = |key: &[u8]| {
-            found = if found == Found::Nothing { Found::Key(key.to_vec()) } else { Found::Several };
+        let mut take = |key: Cow<'a, [u8]>| {
+            found = if found == Found::Nothing { Found::Key(key) } else { Found::Several };
         };
         match self {
-            Self::Header(name) => request.head.headers.all(name, &mut |value| take(value.trim_ascii())),
+            Self::Header(name) => request.head.headers.all(name, &mut |value| take(value.trim_ascii().into())),
             Self::Query(name) => {
                 for pair in request.head.query.into_iter().flat_map(|query| query.split('&')) {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
                     if is_named(key, name) {
-                        take(&decoded(value));
+                        take(decoded(value).into());
                     }
                 }
             }
@@ -216,7 +220,7 @@ impl Way for ApiKey {
             Found::Nothing => Said::Nothing,
             Found::Several => Said::Bad { cause: "auth_bad_key", reason: "there are several keys".into() },
             Found::Key(key) => match self.keys.get(&hash(&key)) {
-                Some(name) => Said::Known(Identity::new(name.as_str(), "api_key")),
+                Some(identity) => Said::Known(identity.clone()),
                 None => Said::Bad { cause: "auth_bad_key", reason: "there is no such key".into() },
             },
         }

@@ -252,7 +252,7 @@ impl Way for Basic {
             Some(Ok(pair)) => pair,
         };
         match self.verify(&name, password).await {
-            Ok(true) => Said::Known(Identity::new(name, "basic")),
+            Ok(true) => Said::Known(Arc::new(Identity::new(name, "basic"))),
             Ok(false) => bad(&format!("no such user as `{name}`, or another password")),
             Err(why) => Said::Unable { cause: "auth_busy", reason: why.into() },
         }

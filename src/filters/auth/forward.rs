@@ -21,6 +21,7 @@
 //!
 //! Its name is resolved every thirty seconds. `onedoor explain` and the file's tests never ask it: say whom to assume.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -172,7 +173,7 @@ impl Forward {
             return unable(error.to_string());
         }
         let claims = self.says.iter().filter_map(|name| Some((name.as_str().to_owned(), Value::String(text(name)?))));
-        Said::Known(Identity { claims: claims.collect(), ..Identity::new(subject, "forward") })
+        Said::Known(Arc::new(Identity { claims: claims.collect(), ..Identity::new(subject, "forward") }))
     }
 }
 

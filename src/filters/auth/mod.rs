@@ -40,7 +40,7 @@ pub(super) enum Said {
     /// The request has no such credential.
     Nothing,
     /// It is good: this is who asks.
-    Known(Identity),
+    Known(Arc<Identity>),
     /// It is there and no good. The reason is for the log only.
     Bad { cause: &'static str, reason: String },
     /// The way refuses it with an answer of its own, which has a cause.
@@ -134,7 +134,7 @@ impl Filter for Auth {
                 Said::Nothing => {}
                 Said::Known(identity) => {
                     request.note(|| format!("`{}` asks, known by {}", identity.subject, identity.via));
-                    *request.subject.identity = Some(Arc::new(identity));
+                    *request.subject.identity = Some(identity);
                     return self.hide(request);
                 }
                 Said::Bad { cause, ref reason } => {

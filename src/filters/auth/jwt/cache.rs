@@ -49,7 +49,7 @@ impl Cache {
     }
 
     /// Whom a token is for that was found to be good by these keys and has not ended.
-    pub(super) fn get(&self, token: &[u8], keys: &Arc<Keys>, now: SystemTime) -> Option<Identity> {
+    pub(super) fn get(&self, token: &[u8], keys: &Arc<Keys>, now: SystemTime) -> Option<Arc<Identity>> {
         let mut shard = self.shard(token, keys);
         if let Some(verified) = shard.young.get(token) {
             return (now < verified.until).then(|| verified.identity.clone());
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn verified(subject: &str) -> Verified {
-        Verified { identity: Identity::new(subject, "jwt"), until: at(100) }
+        Verified { identity: Arc::new(Identity::new(subject, "jwt")), until: at(100) }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a token says, and whether that counts here and now (RFC 7519, 4.1).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ pub(super) struct Rules {
 /// Somebody, for so long.
 #[derive(Debug, PartialEq)]
 pub(super) struct Verified {
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     pub(super) until: SystemTime,
 }
 
@@ -43,7 +44,7 @@ impl Rules {
             Some(Value::String(subject)) if !subject.is_empty() => subject.clone(),
             _ => return Err(refuse("auth_malformed", format!("the token has no text as `{}`", self.subject))),
         };
-        Ok(Verified { identity: Identity { subject, via: Cow::Borrowed("jwt"), claims }, until })
+        Ok(Verified { identity: Arc::new(Identity { subject, via: Cow::Borrowed("jwt"), claims }), until })
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {

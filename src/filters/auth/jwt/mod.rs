@@ -108,7 +108,7 @@ impl Jwt {
         }
     }
 
-    fn judge_by(&self, token: &[u8], keys: &Arc<Keys>, rehearsal: bool) -> std::result::Result<Identity, Refusal> {
+    fn judge_by(&self, token: &[u8], keys: &Arc<Keys>, rehearsal: bool) -> std::result::Result<Arc<Identity>, Refusal> {
         let now = SystemTime::now();
         if let Some(identity) = self.cache.get(token, keys, now) {
             return Ok(identity);

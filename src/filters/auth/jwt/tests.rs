@@ -181,7 +181,7 @@ fn judged(token: &str, keys: &Keys) -> Result<String, &'static str> {
     let rules = Rules { issuers: None, audiences: None, leeway: Duration::from_secs(30), subject: "sub".into() };
     let payload = verified(token.as_bytes(), keys).map_err(|refusal| refusal.cause)?;
     let verified = rules.judge(&payload, UNIX_EPOCH + Duration::from_secs(1000)).map_err(|refusal| refusal.cause)?;
-    Ok(verified.identity.subject)
+    Ok(verified.identity.subject.clone())
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn what_a_token_costs() {
         let cache = Cache::new(10_000);
         cache.put(token.as_bytes(), judge(), &keys);
         for (how, turns, ask) in [
-            ("cold", 5_000, &(|| judge().identity) as &dyn Fn() -> Identity),
+            ("cold", 5_000, &(|| judge().identity) as &dyn Fn() -> Arc<Identity>),
             ("known", 500_000, &|| cache.get(token.as_bytes(), &keys, now).unwrap()),
         ] {
             let start = Instant::now();

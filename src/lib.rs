@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | 7 | [`cli`](run) | flags to library calls; the only place that prints or exits |
 //! | 6 | [`server`] | listeners, signals, reload, drain |
-//! | 5½ | [`explain`] | the engine asked on paper; the file's own tests |
+//! | 5½ | [`explain`], [`audit`] | the engine asked on paper; the file's own tests; what weakens its security |
 //! | 5 | `proxy` | the engine (`decide`), and Pingora's `ProxyHttp` as its driver; the guard before it; every fault |
 //! | 4½ | `observe` | the access log: reads a finished record, knows no proxy |
 //! | 4 | [`snapshot`] | `compile(config, registry, previous)`: all or every problem |
@@ -49,6 +49,7 @@
 //! test. No filter is named outside `filters`. No name is resolved, and nothing is looked up by name, while a request
 //! waits.
 
+pub mod audit;
 mod cli;
 pub mod config;
 pub mod explain;

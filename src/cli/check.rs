@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{GOOD, WARNING, count, fail, fail_all, load, pretty, print, refused, runtime, warn_all};
+use super::{
+    Audit, FAINT, GOOD, STRONG, WARNING, count, fail, fail_all, load, pretty, print, refused, runtime, warn_all,
+};
+use crate::audit::{Finding, audit};
 use crate::config::{AccessTarget, Config, Problem, Refused, Test};
 use crate::explain::try_all;
 use crate::filter::Registry;
 use crate::snapshot::Snapshot;
 use crate::{server, snapshot};
 
-/// Compiles the file and runs its tests.
-pub(super) fn check(file: &Path, registry: &Registry, json: bool) -> ExitCode {
+/// Compiles the file and runs its tests; tells what weakens its security, if that is asked for.
+pub(super) fn check(file: &Path, registry: &Registry, json: bool, audited: Option<Audit>) -> ExitCode {
     let runtime = match runtime(1) {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("no worker thread: {e}")),
@@ -24,15 +27,26 @@ pub(super) fn check(file: &Path, registry: &Registry, json: bool) -> ExitCode {
         Ok((config, warnings)) => runtime.block_on(whole(config, warnings, registry)),
         Err(refused) => Err(broken(refused, registry)),
     };
+    let findings = |snapshot: &Snapshot| audited.map(|_| audit(snapshot, registry));
     if json {
-        return report(checked.map(|(_, warnings)| warnings));
+        let findings = checked.as_ref().ok().and_then(|(snapshot, _)| findings(snapshot));
+        return report(checked.map(|(_, warnings)| warnings), findings, audited);
     }
     match checked {
         Ok((snapshot, warnings)) => {
             warn_all(&warnings);
+            let findings = findings(&snapshot).unwrap_or_default();
+            if !findings.is_empty() {
+                print(&findings.iter().map(shown).collect::<Vec<_>>().join("\n"));
+            }
+            if audited == Some(Audit::Deny) && !findings.is_empty() {
+                let message = "and `--audit=deny` lets none pass; do as they say";
+                return fail(&format!("{} in {}, {message}", count(findings.len(), "finding"), file.display()));
+            }
+            let found = audited.map_or_else(String::new, |_| format!(", {}", count(findings.len(), "finding")));
             let config = snapshot.config();
             print(&format!(
-                "{GOOD}ok{GOOD:#} {}: {}, {}, {}, {}",
+                "{GOOD}ok{GOOD:#} {}: {}, {}, {}, {}{found}",
                 file.display(),
                 count(config.listeners.len(), "listener"),
                 count(snapshot.routes().len(), "route"),
@@ -98,10 +112,27 @@ fn parted(problems: Vec<Problem>) -> (Vec<Problem>, Vec<Problem>) {
     problems.into_iter().partition(Problem::is_error)
 }
 
-fn report(checked: Result<Vec<Problem>, Vec<Problem>>) -> ExitCode {
-    let ok = checked.is_ok();
+/// A finding for people, on one line as problems are.
+fn shown(finding: &Finding) -> String {
+    let Finding { place, path, code, reason, remedy } = finding;
+    let place = place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+    format!("{place}{STRONG}{path}{STRONG:#}: {reason}; {remedy} {FAINT}[{code}]{FAINT:#}")
+}
+
+/// One JSON object; `findings` are only there if they were asked for.
+fn report(
+    checked: Result<Vec<Problem>, Vec<Problem>>,
+    findings: Option<Vec<Finding>>,
+    audited: Option<Audit>,
+) -> ExitCode {
+    let denied = audited == Some(Audit::Deny) && findings.as_ref().is_some_and(|findings| !findings.is_empty());
+    let ok = checked.is_ok() && !denied;
     let (problems, warnings) = checked.map_or_else(parted, |warnings| (Vec::new(), warnings));
-    let printed = print(&pretty(&json!({ "ok": ok, "problems": problems, "warnings": warnings })));
+    let mut object = json!({ "ok": ok, "problems": problems, "warnings": warnings });
+    if let Some(findings) = findings {
+        object["findings"] = json!(findings);
+    }
+    let printed = print(&pretty(&object));
     if ok { printed } else { ExitCode::FAILURE }
 }
 

@@ -36,6 +36,15 @@ struct File {
     config: PathBuf,
 }
 
+/// What the audit's findings count for.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Audit {
+    /// The file is good all the same.
+    Show,
+    /// The file is refused for them.
+    Deny,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Serve, in the foreground, until told to stop.
@@ -50,6 +59,12 @@ enum Command {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+        /// Also tell what weakens its security, such as routes without `auth`, secrets in the file, missing TLS.
+        ///
+        /// With `--audit=deny` the exit code is then 1.
+        #[arg(long, value_name = "deny", value_enum, num_args = 0..=1, require_equals = true,
+              default_missing_value = "show")]
+        audit: Option<Audit>,
     },
     /// Run the tests that the file has, and show each.
     Test {
@@ -102,7 +117,7 @@ pub fn run_from<A: Into<OsString> + Clone>(registry: Registry, arguments: impl I
     };
     match cli.command {
         Command::Run(file) => serve::serve(&file.config, registry),
-        Command::Check { file, json } => check::check(&file.config, &registry, json),
+        Command::Check { file, json, audit } => check::check(&file.config, &registry, json, audit),
         Command::Test { file, json } => check::test(&file.config, &registry, json),
         Command::Explain(arguments) => explain::explain(&arguments, &registry),
         Command::Schema => print(&pretty(&crate::config::schema(registry.schemas()))),

@@ -33,7 +33,8 @@ impl Replacer<'_> {
         let length = path.len();
         match &mut node.value {
             Value::Scalar(scalar) if scalar.text.contains('$') => match self.expanded(&scalar.text) {
-                Ok(text) => {
+                Ok(Expanded { text, from_outside }) => {
+                    scalar.from_outside = from_outside;
                     scalar.plain |= is_one_reference(&scalar.text) && is_number_or_truth(&text);
                     scalar.text = text;
                 }
@@ -58,13 +59,13 @@ impl Replacer<'_> {
         }
     }
 
-    fn expanded(&mut self, text: &str) -> Result<String, String> {
-        let text = expand(text, self.lookup)?;
+    fn expanded(&mut self, text: &str) -> Result<Expanded, String> {
+        let expanded = expand(text, self.lookup)?;
         self.left = self
             .left
-            .checked_sub(text.len())
+            .checked_sub(expanded.text.len())
             .ok_or_else(|| format!("the environment's variables make the file longer than {} MiB", MOST_BYTES >> 20))?;
-        Ok(text)
+        Ok(expanded)
     }
 }
 
@@ -77,9 +78,18 @@ fn is_number_or_truth(text: &str) -> bool {
     matches!(text, "true" | "false") || text.parse::<f64>().is_ok()
 }
 
+/// A text with its variables replaced.
+#[derive(Debug, PartialEq)]
+struct Expanded {
+    text: String,
+    /// Whether the environment had something to do with it: a default stands in the file.
+    from_outside: bool,
+}
+
 /// `text` with its variables replaced, or what is wrong with one of them.
-fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
+fn expand(text: &str, lookup: Lookup<'_>) -> Result<Expanded, String> {
     let mut result = String::with_capacity(text.len());
+    let mut from_outside = false;
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         result.push_str(&rest[..at]);
@@ -88,7 +98,9 @@ fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
             let Some(end) = reference.find('}') else {
                 return Err("a `${` is not closed; write `${NAME}`, or `$${` for the characters themselves".into());
             };
-            result.push_str(&value(&reference[..end], lookup)?);
+            let (value, is_outside) = value(&reference[..end], lookup)?;
+            result.push_str(&value);
+            from_outside |= is_outside;
             rest = &reference[end + 1..];
         } else {
             result.push('$');
@@ -96,10 +108,11 @@ fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
         }
     }
     result.push_str(rest);
-    Ok(result)
+    Ok(Expanded { text: result, from_outside })
 }
 
-fn value(reference: &str, lookup: Lookup<'_>) -> Result<String, String> {
+/// What a reference stands for, and whether the environment says so.
+fn value(reference: &str, lookup: Lookup<'_>) -> Result<(String, bool), String> {
     let (name, default) = match reference.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
@@ -123,9 +136,9 @@ fn value(reference: &str, lookup: Lookup<'_>) -> Result<String, String> {
         },
     };
     match (found, default) {
-        (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
-        (Some(value), _) => Ok(value),
-        (None, Some(default)) => Ok(default.to_owned()),
+        (Some(value), Some(default)) if value.is_empty() => Ok((default.to_owned(), false)),
+        (Some(value), _) => Ok((value, true)),
+        (None, Some(default)) => Ok((default.to_owned(), false)),
         (None, None) => Err(format!(
             "the environment variable `{name}` is not set; set it, or give a default with `${{{name}:-default}}`"
         )),
@@ -150,7 +163,7 @@ mod tests {
     }
 
     fn expanded(text: &str) -> Result<String, String> {
-        expand(text, &lookup)
+        expand(text, &lookup).map(|expanded| expanded.text)
     }
 
     #[test]

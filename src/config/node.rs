@@ -21,18 +21,20 @@ pub(super) enum Value {
 }
 
 /// Text as it stands in the file; what it means is for whoever reads it to say.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Scalar {
     pub(super) text: String,
     /// Without quotes, so that it may be a number, a truth value or nothing.
     pub(super) plain: bool,
     /// Holds a variable that could not be replaced or something else that was told of already: it is not to be read.
     pub(super) unset: bool,
+    /// Something of it was brought in by a variable of the environment.
+    pub(super) from_outside: bool,
 }
 
 impl Scalar {
     pub(super) fn new(text: impl Into<String>, plain: bool) -> Self {
-        Self { text: text.into(), plain, unset: false }
+        Self { text: text.into(), plain, unset: false, from_outside: false }
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -188,7 +190,7 @@ impl Node {
     /// same order, maps in any order. Works across files and reloads.
     pub fn same(&self, other: &Node) -> bool {
         match (&self.value, &other.value) {
-            (Value::Scalar(a), Value::Scalar(b)) => a == b,
+            (Value::Scalar(a), Value::Scalar(b)) => (&a.text, a.plain, a.unset) == (&b.text, b.plain, b.unset),
             (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Value::Map(a), Value::Map(b)) => {
                 a.entries.len() == b.entries.len()
@@ -212,6 +214,11 @@ impl Node {
             Value::List(items) => items.iter().any(Node::holds_unset),
             Value::Map(map) => map.entries().iter().any(|entry| entry.value.holds_unset()),
         }
+    }
+
+    /// Whether something of this text stands in a variable of the environment and not in the file.
+    pub(super) fn is_from_outside(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.from_outside)
     }
 
     /// Whether this is the text, holds it, or holds one that nobody knows since its variable is missing.

@@ -121,6 +121,16 @@ pub enum Destination {
     Url(UpstreamUrl),
 }
 
+impl Destination {
+    /// What the upstream is called: its name, or the URL that it is made of.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Upstream(name) => name.as_ref(),
+            Self::Url(url) => url.as_str(),
+        }
+    }
+}
+
 /// One part of a weighted `to`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

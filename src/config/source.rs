@@ -46,6 +46,25 @@ impl Source {
         }
     }
 
+    /// Whether the text at the end of these keys stands, at least in part, in a variable of the environment and not in
+    /// the file.
+    pub fn is_from_outside(&self, path: &[&str]) -> bool {
+        let (steps, node) = self.walk(path);
+        steps.len() == path.len() && node.is_from_outside()
+    }
+
+    /// The first key of the map at the end of these keys that fits, as the file writes it.
+    pub fn key(&self, path: &[&str], fits: impl Fn(&str) -> bool) -> Option<&str> {
+        let (steps, node) = self.walk(path);
+        let mut keys = node.entries().map(|(key, _)| key);
+        if steps.len() == path.len() { keys.find(|key| fits(key)) } else { None }
+    }
+
+    /// The keys as one text, as the file has them: `routes.users.to[0].upstream`.
+    pub fn shown(&self, path: &[&str]) -> String {
+        self.render(path)
+    }
+
     /// A reason to refuse the file, about the value at the end of these keys.
     pub fn problem(&self, path: &[&str], message: impl Into<String>) -> Problem {
         Problem::error(self.place(path).cloned(), self.render(path), message)

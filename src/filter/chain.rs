@@ -6,6 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use serde::Serialize;
 
+use super::concern::Concern;
+use super::guard::Guard;
 use super::message::{Request, Response};
 use super::registry::Stage;
 use super::{Error, Filter, Flow, Reply, Result};
@@ -31,6 +33,10 @@ pub struct Link {
     pub also: Option<(Stage, Arc<dyn Filter>)>,
     /// Whether every answer passes through it, also one made by a filter before it.
     pub is_unrouted: bool,
+    /// What it says against its own settings.
+    pub concerns: Arc<[Concern]>,
+    /// What it sees to in the headers of requests.
+    pub(crate) guard: Arc<Guard>,
 }
 
 /// Where a filter runs among the others: by its stage, and within that in the order of the registration.
@@ -161,8 +167,12 @@ impl Chain {
 impl Link {
     /// Itself, and what runs at another stage as a link of its own.
     fn parts(mut self) -> impl Iterator<Item = Self> {
-        let also =
-            self.also.take().map(|(stage, filter)| Self { filter, order: (stage, self.order.1), ..self.clone() });
+        let also = self.also.take().map(|(stage, filter)| Self {
+            filter,
+            order: (stage, self.order.1),
+            concerns: Arc::default(),
+            ..self.clone()
+        });
         std::iter::once(self).chain(also)
     }
 

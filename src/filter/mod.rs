@@ -41,7 +41,9 @@
 
 mod body;
 mod chain;
+mod concern;
 mod edit;
+mod guard;
 mod identity;
 mod message;
 mod registry;
@@ -52,7 +54,9 @@ pub use async_trait::async_trait;
 pub use body::BodyHook;
 pub use chain::Verdict;
 pub(crate) use chain::panic_message;
-pub(crate) use chain::{Chain, Failure, Link, Outcome};
+pub(crate) use chain::{Chain, Failure, Link, OnError, Outcome};
+pub use concern::Concern;
+pub(crate) use concern::Only;
 pub(crate) use edit::HeadersMut;
 pub use edit::{Edit, Edits, NotForFilters, editable};
 pub use identity::Identity;

@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use http::HeaderName;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
 use super::Filter;
 use super::chain::{Link, OnError};
+use super::concern::Concern;
+use super::guard::Guard;
 use super::state::States;
 use crate::config::{Node, Problem, Source, decode, did_you_mean};
 
@@ -95,6 +98,8 @@ pub struct Env<'a> {
     place: Place<'a>,
     wildcards: Option<&'a BTreeSet<String>>,
     warnings: RefCell<Problems>,
+    concerns: RefCell<Vec<Concern>>,
+    guard: RefCell<Guard>,
 }
 
 /// Where a filter's state is kept.
@@ -122,6 +127,27 @@ impl Env<'_> {
     /// Something odd about the settings that the file is not refused for, at `path` below the filter's own key.
     pub fn warn(&self, path: &[&str], message: impl Into<String>) {
         self.warnings.borrow_mut().add(path, message);
+    }
+
+    /// Something for `onedoor check --audit` to tell: what works as it is written and should not stay so unseen.
+    pub fn concern(&self, concern: Concern) {
+        self.concerns.borrow_mut().push(concern);
+    }
+
+    /// The services behind learn by this header of the request who asks, so it must never be a client's own. The audit
+    /// tells of routes to the same upstream by which it could be.
+    pub fn vouches(&self, name: &HeaderName) {
+        self.guard.borrow_mut().vouched.push(name.clone());
+    }
+
+    /// No client's own value of this header gets past the filter.
+    pub fn closes(&self, name: &HeaderName) {
+        self.guard.borrow_mut().closed.push(name.clone());
+    }
+
+    /// Of the client's own headers only these get past the filter.
+    pub fn closes_all_but(&self, names: &[HeaderName]) {
+        self.guard.borrow_mut().open = Some(names.to_vec());
     }
 
     /// The wildcards that all paths of the route have; none for a filter of `defaults`.
@@ -223,6 +249,11 @@ impl Registry {
         self.kinds.iter().map(|kind| kind.name)
     }
 
+    /// The stage of a kind, unless its settings say otherwise.
+    pub fn stage(&self, kind: &str) -> Option<Stage> {
+        self.kinds.iter().find(|known| known.name == kind).map(|known| known.stage)
+    }
+
     /// Where a kind runs among the others, if there is such a kind.
     pub fn position(&self, kind: &str) -> Option<usize> {
         self.kinds.iter().position(|known| known.name == kind)
@@ -233,7 +264,16 @@ impl Registry {
         self.kinds.iter().enumerate().filter_map(|(index, kind)| {
             let filter = (kind.implied)()?;
             let (order, is_unrouted) = ((kind.stage, index), kind.is_unrouted);
-            Some(Link { kind: kind.name, filter, on_error: OnError::Closed, order, also: None, is_unrouted })
+            Some(Link {
+                kind: kind.name,
+                filter,
+                on_error: OnError::Closed,
+                order,
+                also: None,
+                is_unrouted,
+                concerns: Arc::default(),
+                guard: Arc::default(),
+            })
         })
     }
 
@@ -277,14 +317,22 @@ impl Registry {
         let on_error = on_error(node, source, path, &mut problems);
         let owner = if path.first() == Some(&"defaults") { "defaults" } else { path.get(1).copied().unwrap_or("") };
         let place = Place { states, owner: &owner_of(path), kind: known.name };
-        let env = Env { owner, place, wildcards, warnings: RefCell::default() };
+        let env = Env {
+            owner,
+            place,
+            wildcards,
+            warnings: RefCell::default(),
+            concerns: RefCell::default(),
+            guard: RefCell::default(),
+        };
         let made = (known.make)(node, source, path, &env);
+        let (concerns, guard) = (env.concerns.into_inner().into(), Arc::new(env.guard.into_inner()));
         let warnings = env.warnings.into_inner().0.into_iter();
         problems.extend(warnings.map(|(below, message)| source.warning(&joined(path, &below), message)));
         let link = match (made, on_error) {
             (Ok(Made { filter, stage, also }), Some(on_error)) => {
                 let (order, is_unrouted) = ((stage, index), known.is_unrouted);
-                Some(Link { kind: known.name, filter, on_error, order, also, is_unrouted })
+                Some(Link { kind: known.name, filter, on_error, order, also, is_unrouted, concerns, guard })
             }
             (made, _) => {
                 problems.extend(made.err().unwrap_or_default());

@@ -27,9 +27,10 @@ use serde::Deserialize;
 
 use crate::config::{Resolved, SecretText, by_header, did_you_mean};
 use crate::filter::{
-    Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject, async_trait,
-    editable,
+    Concern, Configure, Edit, Edits, Env, Filter, Flow, Problems, Request, Response, Result, Stage, Subject,
+    async_trait, editable,
 };
+use crate::head::is_credential;
 use crate::template::Template;
 
 /// Changes the headers of both heads.
@@ -76,6 +77,29 @@ impl Headers {
     /// Whether it leaves every message as it is.
     fn is_idle(&self) -> bool {
         [&self.request, &self.response].iter().all(|message| message.allow.is_none() && message.changes.is_empty())
+    }
+}
+
+impl Compiled {
+    /// Tells the audit which headers are the door's to say.
+    fn guard(&self, env: &Env<'_>) {
+        if let Some(allow) = &self.allow {
+            env.closes_all_but(allow);
+        }
+        for change in &self.changes {
+            match change {
+                Change::Fixed(Edit::Set(name, _) | Edit::Remove(name)) => env.closes(name),
+                Change::Fixed(Edit::Add(..)) => {}
+                Change::Made { name, value, add } => {
+                    if !*add {
+                        env.closes(name);
+                    }
+                    if value.variables().any(|variable| variable.starts_with("identity.")) {
+                        env.vouches(name);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -175,9 +199,11 @@ impl Configure for Headers {
 
     fn configure(config: Config, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
+        confess(&config, env);
         let request = compile(config.request, "request", &Known::of_request(env), &mut problems);
         let response = compile(config.response, "response", &Known::of_response(env), &mut problems);
         let headers = problems.or(Self { request, response })?;
+        headers.request.guard(env);
         if headers.is_idle() {
             let example = "`{response: {remove: [server]}}`";
             return Err(format!(
@@ -186,6 +212,21 @@ impl Configure for Headers {
             .into());
         }
         Ok(headers)
+    }
+}
+
+/// Credentials for whoever is behind the door that stand in the file itself. What a client gets is no secret.
+fn confess(config: &Config, env: &Env<'_>) {
+    for (verb, values) in [("set", &config.request.set), ("add", &config.request.add)] {
+        for (name, value) in values {
+            let SecretText::Literal(text) = value else { continue };
+            let is_fixed =
+                Template::parse(text).is_ok_and(|template| template.literal().is_some_and(|text| !text.is_empty()));
+            if is_fixed && HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| is_credential(&name)) {
+                let reason = format!("whoever reads the file has the `{name}` that the service behind takes");
+                env.concern(Concern::secret(reason).at(&["request", verb, name]));
+            }
+        }
     }
 }
 

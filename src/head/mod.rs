@@ -3,6 +3,7 @@
 //! on what was asked for.
 
 mod cookie;
+mod credential;
 pub mod hop;
 pub mod host;
 pub mod path;
@@ -12,6 +13,7 @@ pub mod wire;
 use http::{HeaderMap, HeaderName, Method};
 
 pub use cookie::cookie;
+pub use credential::is_credential;
 pub use path::Path;
 
 /// Look-up of headers by name, over whatever the driver parsed them into.

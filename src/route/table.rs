@@ -179,6 +179,12 @@ impl Table {
         if allow.is_empty() { Lookup::NotFound } else { Lookup::MethodNotAllowed(allow) }
     }
 
+    /// The entries of each path, in the order in which they are asked.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = &[Entry]> {
+        let nodes = self.trees.iter().flat_map(|tree| &tree.nodes);
+        nodes.flat_map(|node| [&*node.exact, &*node.slash, &*node.rest])
+    }
+
     /// The routes at their positions.
     pub fn matchers(&self) -> &[Matcher] {
         &self.matchers

@@ -28,6 +28,7 @@ pub use onward::Mirror;
 pub use refused::{every_problem, every_problem_and_warning, warnings};
 use route::Filters;
 pub use route::{Action, Forward, PathRule, Redirect, Respond, Route, Target};
+pub(crate) use upstreams::destinations;
 use work::Work;
 
 /// A configuration that is ready to serve.

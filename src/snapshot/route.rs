@@ -9,7 +9,7 @@ use http::HeaderName;
 use super::{Made, Mirror, Snapshot};
 use crate::config;
 use crate::config::{Config, Limit, Name, Node, Problem, RawNode, Retry};
-use crate::filter::{Chain, Link, Registry, Reply, States, owner_of};
+use crate::filter::{Chain, Link, Registry, Reply, Stage, States, owner_of};
 use crate::route::Pattern;
 use crate::template::Template;
 use crate::upstream::{RoundRobin, Upstream};
@@ -228,9 +228,11 @@ impl<'a> Filters<'a> {
     /// `off` for a kind that does not exist is a misspelling, and one that turns off nothing is at least odd.
     fn check_off(&self, kind: &str, links: &BTreeMap<&str, Link>, path: &[&str], problems: &mut Vec<Problem>) {
         let source = &self.config.source;
+        // That anybody may use a route is worth saying, even where nothing says otherwise.
+        let is_statement = self.registry.stage(kind) == Some(Stage::Auth);
         if self.registry.position(kind).is_none() {
             problems.push(source.problem_with_key(path, self.registry.unknown(kind)));
-        } else if !links.contains_key(kind) && !self.config.defaults.filters.contains_key(kind) {
+        } else if !links.contains_key(kind) && !self.config.defaults.filters.contains_key(kind) && !is_statement {
             problems.push(source.warning(path, format!("there is no `{kind}` in `defaults` that `off` could remove")));
         }
     }

@@ -99,10 +99,7 @@ impl Upstreams {
         config: &Config,
         problems: &mut Vec<Problem>,
     ) -> Option<Arc<Upstream>> {
-        let name = match destination {
-            Destination::Upstream(name) => name.as_ref(),
-            Destination::Url(url) => url.as_str(),
-        };
+        let name = destination.name();
         let found = self.made.get(name).cloned();
         // An upstream that is there and could not be read is told of already.
         let is_there = config.source.root().get("upstreams").is_some_and(|upstreams| upstreams.get(name).is_some());
@@ -193,7 +190,7 @@ pub(super) fn warn_of_unused(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 /// All that a route leads to, each with the keys that lead to it below the route.
-fn destinations(route: &config::Route) -> Vec<(&Destination, Vec<String>)> {
+pub(crate) fn destinations(route: &config::Route) -> Vec<(&Destination, Vec<String>)> {
     let mirror = route.mirror.iter().map(|mirror| (&mirror.to, vec!["mirror".into(), "to".into()]));
     route.to.iter().flat_map(targets_of).chain(mirror).collect()
 }

@@ -12,7 +12,7 @@ use super::hysteresis::Checks;
 use super::limits::Gauge;
 use super::state::State;
 use crate::config;
-use crate::config::{Discover, EndpointAddress};
+use crate::config::{Discover, EndpointAddress, is_inside};
 
 /// One server of an upstream: its name for people, its part in the whole, a prepared peer for each of its addresses;
 /// and what is known of it while it runs, which goes along to the next endpoint of this name.
@@ -115,6 +115,11 @@ impl Endpoint {
     /// Whether neither checks nor requests speak against it.
     pub(super) fn can_be_used(&self, settings: &config::Upstream, at: Nanos) -> bool {
         self.checks.lock().is_healthy() && self.ejected_until(settings, at).is_none()
+    }
+
+    /// Whether what is sent to it stays on this machine or in a private network.
+    pub fn is_inside(&self) -> bool {
+        self.peers.iter().all(|peer| peer._address.as_inet().is_none_or(|address| is_inside(address.ip())))
     }
 
     /// How to reach it, one peer for each of its addresses: when the first can't be connected to, the next may be.

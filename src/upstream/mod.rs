@@ -70,7 +70,7 @@ use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config;
-use crate::config::{EndpointAddress, HostPolicy};
+use crate::config::{EndpointAddress, HostPolicy, is_inside_name};
 pub use announce::Announce;
 pub use backlog::Backlog;
 pub use backoff::backoff;
@@ -215,6 +215,15 @@ impl Upstream {
     /// Its endpoints, whether they can be used or not.
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.members.load().all().to_vec()
+    }
+
+    /// An endpoint that is not on this machine or in a private network; of an upstream that knows no endpoint yet, the
+    /// name that they are discovered by, if only names of private networks look otherwise.
+    pub fn outside(&self) -> Option<String> {
+        let endpoints = self.endpoints();
+        let known = endpoints.iter().find(|endpoint| !endpoint.is_inside()).map(|endpoint| endpoint.name().to_owned());
+        let host = self.settings.discover.as_ref().and_then(config::Discover::host);
+        known.or_else(|| host.filter(|host| endpoints.is_empty() && !is_inside_name(host)).map(str::to_owned))
     }
 
     /// Whom it uses.

@@ -38,6 +38,31 @@ async fn every_file_under_conf_passes_check() {
     assert!(count >= 5, "{count}");
 }
 
+/// What the audit may find in the examples: most are of another subject than who may come in.
+#[test]
+fn the_audit_of_an_example_finds_what_it_leaves_out_on_purpose() {
+    for entry in std::fs::read_dir(root().join("conf")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let meant = match &*name {
+            "auth.yaml" | "keys.yaml" => [].as_slice(),
+            "cors.yaml" => &["route_without_auth", "cors_pattern_with_credentials"],
+            "rate_limit.yaml" => &["route_without_auth", "limit_dry_run"],
+            name if name.ends_with(".yaml") => &["route_without_auth"],
+            _ => continue,
+        };
+        let (config, _) = Config::load(&path).unwrap_or_else(|refused| panic!("{name}: {:?}", refused.problems));
+        let registry = onedoor::builtins();
+        let (snapshot, _) = onedoor::snapshot::compile(config, &registry, None)
+            .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+        let found = onedoor::audit::audit(&snapshot, &registry);
+        let more: Vec<String> =
+            found.iter().filter(|finding| !meant.contains(&finding.code)).map(ToString::to_string).collect();
+        assert!(more.is_empty(), "{name}: {more:#?}");
+        assert!(meant.iter().all(|code| found.iter().any(|finding| finding.code == *code)), "{name}: {found:?}");
+    }
+}
+
 fn blocks(language: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let mut parts = readme.split("```");

@@ -37,6 +37,51 @@ fn a_bad_file_is_refused_with_every_problem_at_its_place() {
 }
 
 #[test]
+fn an_audit_tells_its_findings_and_only_refuses_for_them_if_told_to() {
+    let (_folder, path) = file(GOOD);
+    let output = run(&["check", "--audit", "-c", text(&path)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(said.contains("onedoor.yaml:3:10: routes.users: ") && said.contains(" [route_without_auth]\n"), "{said}");
+    assert!(said.ends_with("1 test, 1 finding\n"), "{said}");
+    let output = run(&["check", "--audit=deny", "-c", text(&path)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("[route_without_auth]") && !stdout(&output).contains("ok "));
+    assert!(stderr(&output).contains("1 finding in "), "{}", stderr(&output));
+    assert_eq!(run(&["check", "-c", text(&path)]).status.code(), Some(0));
+    assert_eq!(run(&["check", "--audit=never", "-c", text(&path)]).status.code(), Some(2));
+}
+
+#[test]
+fn an_audit_without_findings_is_good_also_where_they_are_denied() {
+    let (_folder, path) = file(&GOOD.replace("strip: true,", "strip: true, filters: {auth: off},"));
+    let output = run(&["check", "--audit=deny", "-c", text(&path)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("1 test, 0 findings\n"), "{}", stdout(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn findings_are_there_as_json_if_they_are_asked_for() {
+    let (_folder, path) = file(GOOD);
+    for (flag, code) in [("--audit", 0), ("--audit=deny", 1)] {
+        let output = run(&["check", flag, "--json", "-c", text(&path)]);
+        assert_eq!(output.status.code(), Some(code));
+        let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(report["ok"], code == 0);
+        let finding = &report["findings"][0];
+        assert_eq!((&finding["line"], &finding["code"]), (&3.into(), &"route_without_auth".into()));
+        assert!(finding["remedy"].as_str().unwrap().contains("auth: off"), "{finding}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout(&run(&["check", "--json", "-c", text(&path)]))).unwrap();
+    assert_eq!(report.get("findings"), None);
+    let (_folder, bad) = file("routes: 5\n");
+    let output = run(&["check", "--audit", "--json", "-c", text(&bad)]);
+    assert_eq!(output.status.code(), Some(1), "what is not compiled is not audited");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told_by_its_name() {
     let output = run(&["check", "-c", "/nowhere/onedoor.yaml"]);
     assert_eq!(output.status.code(), Some(1));

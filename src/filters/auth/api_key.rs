@@ -26,9 +26,9 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Said, Way};
+use super::{Said, Way, confess_kept};
 use crate::config::{Name, Resolved, SecretText};
-use crate::filter::{Identity, Problems, Request, Result, async_trait, editable};
+use crate::filter::{Env, Identity, Problems, Request, Result, async_trait, editable};
 
 /// Keys that were handed out.
 #[derive(Deserialize, JsonSchema)]
@@ -70,7 +70,7 @@ enum Found<'a> {
 const SHORTEST: usize = 16;
 
 /// The way of this part of the file.
-pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems> {
+pub(super) fn way(config: Config, env: &Env<'_>) -> std::result::Result<Box<dyn Way>, Problems> {
     let mut problems = Problems::default();
     let place = match (config.header, config.query) {
         (Some(_), Some(_)) => {
@@ -93,6 +93,7 @@ pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems>
     let keys = keys(&config.keys, &mut problems);
     let place = problems.or(place)?.ok_or("no place for the key is named")?;
     let hide = config.hide.unwrap_or(matches!(place, Place::Query(_)));
+    confess_kept("api_key", "the client's key", config.hide.or(hide.then_some(true)), env);
     let identity = |name: Name| Arc::new(Identity::new(name.as_str(), "api_key"));
     let keys = keys.into_iter().map(|(hash, name)| (hash, identity(name))).collect();
     Ok(Box::new(ApiKey { challenge: place.challenge(), place, keys, hide }))

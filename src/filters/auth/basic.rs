@@ -33,9 +33,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Said, Way};
+use super::{Said, Way, confess_kept};
 use crate::config::{Resolved, SecretText};
-use crate::filter::{Identity, Problems, Request, Result, async_trait};
+use crate::filter::{Concern, Env, Identity, Problems, Request, Result, Stage, async_trait};
 
 /// Users and the hashes of their passwords.
 #[derive(Deserialize, JsonSchema)]
@@ -45,9 +45,8 @@ pub(super) struct Config {
     users: BTreeMap<String, SecretText>,
     /// What browsers show when they ask for a password.
     realm: Option<String>,
-    /// Whether the upstream does not see the password.
-    #[serde(default)]
-    hide: bool,
+    /// Whether the upstream does not see the password; by default it does.
+    hide: Option<bool>,
 }
 
 struct Basic {
@@ -79,18 +78,28 @@ const MOST_PASSES: u32 = 10;
 const MOST_COST: u32 = 15;
 
 /// The way of this part of the file.
-pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems> {
+pub(super) fn way(config: Config, env: &Env<'_>) -> std::result::Result<Box<dyn Way>, Problems> {
     let mut problems = Problems::default();
+    confess_kept("basic", "the user's password", config.hide, env);
     let mut users = BTreeMap::new();
     for (name, secret) in config.users {
         match stored(&secret) {
-            Ok(stored) => _ = users.insert(name, Arc::new(stored)),
+            Ok(stored) => {
+                stored.confess(&name, env);
+                users.insert(name, Arc::new(stored));
+            }
             Err(why) => problems.add(&["users", &name], why),
         }
     }
     if let Some(name) = users.keys().find(|name| name.is_empty() || name.contains(':')) {
         problems.add(&["users", name], "no client can send such a name: it ends at a colon (RFC 7617, 2)");
     }
+    let guessed = Concern::new(
+        "passwords_without_limit",
+        "passwords may be guessed as fast as the door answers",
+        "give these routes a `rate_limit` that is asked before, such as `{per: client_ip, rate: 10/s}`",
+    );
+    env.concern(guessed.at(&["basic"]).without(Stage::Rate));
     let realm = config.realm.as_deref().unwrap_or("onedoor");
     let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
     let challenge = HeaderValue::from_str(&challenge).ok().filter(|_| !realm.contains(['"', '\\']));
@@ -115,7 +124,7 @@ pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems>
         users,
         nobody,
         challenge,
-        hide: config.hide,
+        hide: config.hide.unwrap_or_default(),
         verified: Mutex::new(Verified { key, known: HashMap::new() }),
         at_once: Arc::new(Semaphore::new(cores.div_ceil(2))),
         waiting: Arc::new(Semaphore::new(MOST_WAITING)),
@@ -150,7 +159,37 @@ fn stored(secret: &SecretText) -> std::result::Result<Stored, String> {
     }
 }
 
+/// What OWASP's cheat sheet on storing passwords has as the least: of bcrypt 2¹⁰ rounds, of Argon2 about 35 MiB passed
+/// over (7 MiB five times, or 19 MiB twice).
+const LEAST_COST: u32 = 10;
+const LEAST_WORK: u32 = 5 * 7168;
+
 impl Stored {
+    /// Says so if this is easily guessed by whoever reads the hash.
+    fn confess(&self, name: &str, env: &Env<'_>) {
+        let reason = match self {
+            Self::Bcrypt(hash) => match hash.parse::<HashParts>().map(|parts| parts.get_cost()) {
+                Ok(cost) if cost < LEAST_COST => {
+                    format!("bcrypt of cost {cost} is tried through fast; {LEAST_COST} is the least")
+                }
+                _ => return,
+            },
+            Self::Argon2(hash) => match argon2::Params::try_from(&**hash) {
+                Ok(params) if params.m_cost().saturating_mul(params.t_cost()) < LEAST_WORK => {
+                    format!(
+                        "Argon2 with m={},t={} is tried through fast; m=19456,t=2 is the least",
+                        params.m_cost(),
+                        params.t_cost()
+                    )
+                }
+                _ => return,
+            },
+        };
+        let reason = format!("who reads the hash may find the password: {reason}");
+        let remedy = "make it anew, as by `htpasswd -nbB -C 12`";
+        env.concern(Concern::new("weak_password_hash", reason, remedy).at(&["basic", "users", name]));
+    }
+
     /// Takes long.
     fn is_of(&self, password: &[u8]) -> bool {
         match self {

@@ -34,7 +34,7 @@ use tokio::sync::watch;
 
 use super::{Said, Way};
 use crate::config::{Period, ServiceUrl, Tls};
-use crate::filter::{Identity, Problems, Reply, Request, async_trait, editable};
+use crate::filter::{Concern, Env, Identity, Problems, Reply, Request, async_trait, editable};
 use crate::upstream::{Bounds, Client};
 
 /// A service that is asked of every request.
@@ -73,8 +73,9 @@ const RESOLVED_EVERY: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The way of this part of the file.
-pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems> {
+pub(super) fn way(config: Config, env: &Env<'_>) -> std::result::Result<Box<dyn Way>, Problems> {
     let mut problems = Problems::default();
+    confess(&config.to, env);
     let list = |key: &'static str, texts: &[String], problems: &mut Problems| -> Vec<HeaderName> {
         let mut names = Vec::new();
         for (index, text) in texts.iter().enumerate() {
@@ -118,9 +119,21 @@ pub(super) fn way(config: Config) -> std::result::Result<Box<dyn Way>, Problems>
             return Err(problems);
         }
     };
+    for name in &says {
+        env.vouches(name);
+        env.closes(name);
+    }
     let bounds = Bounds { time: config.timeout.map_or(TIMEOUT, |period| period.0), body: LONGEST_BODY };
     let resolved = watch::Sender::new(false);
     Ok(Box::new(Forward { client, url: config.to, sees, says, subject, bounds, resolved }))
+}
+
+fn confess(url: &ServiceUrl, env: &Env<'_>) {
+    if !url.origin.tls && !url.origin.address.is_inside() {
+        let reason = "clients' credentials go in the clear to what is no address of a private network";
+        let remedy = "write `https://`, or reach the service by a private address";
+        env.concern(Concern::new("service_without_tls", reason, remedy).at(&["forward", "to"]));
+    }
 }
 
 impl Forward {

@@ -33,7 +33,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::RawNode;
-use crate::filter::{Configure, Env, Filter, Flow, Identity, Problems, Reply, Request, Result, Stage, async_trait};
+use crate::filter::{
+    Concern, Configure, Env, Filter, Flow, Identity, Problems, Reply, Request, Result, Stage, async_trait,
+};
 
 /// What one way to authenticate makes of a request.
 pub(super) enum Said {
@@ -169,9 +171,9 @@ impl Configure for Auth {
         let mut ways = Vec::new();
         let names_one = config.names_one();
         add(&mut ways, &mut problems, "jwt", config.jwt.map(|jwt| jwt::way(jwt, env)));
-        add(&mut ways, &mut problems, "api_key", config.api_key.map(api_key::way));
-        add(&mut ways, &mut problems, "basic", config.basic.map(basic::way));
-        add(&mut ways, &mut problems, "forward", config.forward.map(forward::way));
+        add(&mut ways, &mut problems, "api_key", config.api_key.map(|api_key| api_key::way(api_key, env)));
+        add(&mut ways, &mut problems, "basic", config.basic.map(|basic| basic::way(basic, env)));
+        add(&mut ways, &mut problems, "forward", config.forward.map(|forward| forward::way(forward, env)));
         if config.client_cert.is_some() {
             problems.add(&["client_cert"], "listeners have no TLS yet, so no client can show a certificate");
         } else if !names_one {
@@ -179,6 +181,15 @@ impl Configure for Auth {
                 .add(&[], "name a way, e.g. `auth: {jwt: {…}}`; for a route that anybody may use write `auth: off`");
         }
         problems.or(Self { ways })
+    }
+}
+
+/// A credential that goes on with the request, of which the file does not say whether that is meant.
+fn confess_kept(way: &str, what: &str, hide: Option<bool>, env: &Env<'_>) {
+    let reason = format!("{what} goes on to somebody outside this machine and private networks");
+    let remedy = "write `hide: true`, or `hide: false` to say that this is meant";
+    if hide.is_none() {
+        env.concern(Concern::new("credential_passed_on", reason, remedy).at(&[way]).to_outside());
     }
 }
 

@@ -43,9 +43,9 @@ use http::{HeaderName, HeaderValue, Method};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{OneOrMany, Period};
+use crate::config::{OneOrMany, Period, is_inside_name};
 use crate::filter::{
-    Configure, Edit, Env, Filter, Flow, Problems, Reply, Request, Response, Result, Stage, async_trait,
+    Concern, Configure, Edit, Env, Filter, Flow, Problems, Reply, Request, Response, Result, Stage, async_trait,
 };
 use origin::Origins;
 
@@ -224,6 +224,7 @@ impl Configure for Cors {
     fn configure(config: Config, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
         let credentials = config.credentials;
+        confess(&config, env);
         let origins = origins(&config, &mut problems);
         let methods = match &config.methods {
             None => METHODS.map(str::to_owned).to_vec(),
@@ -259,6 +260,42 @@ impl Configure for Cors {
             private_network: config.private_network,
         })
     }
+}
+
+/// What is allowed here and lets in more than its writer may have thought of.
+fn confess(config: &Config, env: &Env<'_>) {
+    let remedy = "name the origins of your own pages, by `https://`";
+    for (index, origin) in config.origins.iter().enumerate().filter(|_| config.credentials) {
+        let (code, reason) = if origin == "null" {
+            let reason = "any page in the world can make itself the origin `null` (a sandboxed frame), and then acts as its reader";
+            ("cors_null_with_credentials", reason)
+        } else if is_plain(origin) {
+            let reason = "whoever is on the way to a reader can put a script into a page by plain HTTP, which then acts as the reader";
+            ("cors_http_with_credentials", reason)
+        } else if origin.contains("://*.") {
+            let reason =
+                "a page on any name below this one acts as its reader, also on one that somebody else has taken over";
+            ("cors_pattern_with_credentials", reason)
+        } else {
+            continue;
+        };
+        env.concern(Concern::new(code, reason, remedy).at(&["origins", &index.to_string()]));
+    }
+    if config.private_network && config.origins.iter().any(|origin| origin == "*") {
+        let reason = "any page in the world may use this service from within its reader's private network";
+        env.concern(Concern::new("cors_private_network_for_all", reason, remedy).at(&["private_network"]));
+    }
+}
+
+/// Whether it is an origin by plain HTTP that is not on a developer's own machine.
+fn is_plain(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").map(|rest| match rest.rfind(':') {
+        Some(colon) if !rest.ends_with(']') => &rest[..colon],
+        _ => rest,
+    });
+    let is_own =
+        |host: &str| matches!(host, "localhost" | "[::1]") || (host.starts_with("127.") && is_inside_name(host));
+    host.is_some_and(|host| !is_own(host) && !host.ends_with(".localhost"))
 }
 
 fn origins(config: &Config, problems: &mut Problems) -> Origins {

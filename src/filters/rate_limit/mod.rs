@@ -72,7 +72,7 @@ use shared::{Link, Shared};
 use table::Table;
 
 use crate::config::{LimitKey, Resolved};
-use crate::filter::{Configure, Env, Filter, Flow, Problems, Request, Response, Result, Stage, async_trait};
+use crate::filter::{Concern, Configure, Env, Filter, Flow, Problems, Request, Response, Result, Stage, async_trait};
 
 /// Limits how often requests come.
 pub(super) struct RateLimit {
@@ -117,6 +117,7 @@ impl Configure for RateLimit {
     fn configure(settings: Settings, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
         settings::check(&settings, &mut problems);
+        confess_dry_runs(&settings, env);
         let shared = shared(&settings, env, &mut problems);
         let rules = settings.iter().filter_map(|limit| rule(limit, env));
         let (identity, early): (Vec<Rule>, Vec<Rule>) = rules.partition(|rule| rule.limit.per == LimitKey::Identity);
@@ -143,24 +144,34 @@ fn rule(limit: &Limit, env: &Env<'_>) -> Option<Rule> {
     Some(Rule::new(limit, limit.allowance()?, env.owner, table))
 }
 
+fn confess_dry_runs(limits: &[Limit], env: &Env<'_>) {
+    for (index, limit) in limits.iter().enumerate().filter(|(_, limit)| limit.dry_run) {
+        let number = index.to_string();
+        let path: &[&str] = if limits.len() == 1 { &["dry_run"] } else { &[&number, "dry_run"] };
+        let reason = format!("the limit `{}` only counts and refuses nobody", limit.called());
+        let remedy = "take `dry_run` away once the log has told what it would refuse";
+        env.concern(Concern::new("limit_dry_run", reason, remedy).at(path));
+    }
+}
+
 /// The server that the limits share, if any does.
 fn shared(limits: &[Limit], env: &Env<'_>, problems: &mut Problems) -> Option<Arc<Shared>> {
     let (index, limit) = limits.iter().enumerate().find(|(_, limit)| limit.shared.is_some())?;
     let patience = limit.timeout.map_or(PATIENCE, |timeout| timeout.0);
-    let url = limit.shared.as_ref()?.resolve().map(|url| match url {
-        Resolved::Literal(url) | Resolved::Secret(url) => url,
-    });
-    let made = url.and_then(|url| {
+    let number = index.to_string();
+    let path: &[&str] = if limits.len() == 1 { &["shared"] } else { &[&number, "shared"] };
+    let made = limit.shared.as_ref()?.resolve().and_then(|resolved| {
+        let is_literal = matches!(resolved, Resolved::Literal(_));
+        let (Resolved::Literal(url) | Resolved::Secret(url)) = resolved;
         let link = env.state::<Link>(&format!("shared {url}"), Link::default);
-        Shared::new(&url, patience, link)
+        let shared = Shared::new(&url, patience, link)?;
+        shared.confess(is_literal, path, env);
+        Ok(shared)
     });
     match made {
         Ok(shared) => Some(Arc::new(shared)),
         Err(message) => {
-            match limits.len() {
-                1 => problems.add(&["shared"], message),
-                _ => problems.add(&[&index.to_string(), "shared"], message),
-            }
+            problems.add(path, message);
             None
         }
     }

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, RedisError, Script};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::gcra::Allowance;
+use crate::config::is_inside_name;
+use crate::filter::{Concern, Env};
 
 /// A server, as one place of the file names it.
 pub(super) struct Shared {
@@ -65,6 +67,21 @@ impl Shared {
         let client = client_of(url)?;
         let shown = client.get_connection_info().addr().to_string();
         Ok(Self { client, shown, patience, script: Script::new(include_str!("take.lua")), link })
+    }
+
+    /// What there is to say against the server's URL, which stands at `path`.
+    pub(super) fn confess(&self, is_literal: bool, path: &[&str], env: &Env<'_>) {
+        let info = self.client.get_connection_info();
+        if is_literal && info.redis_settings().password().is_some() {
+            env.concern(Concern::secret("whoever reads the file has the password of the Redis server").at(path));
+        }
+        if let ConnectionAddr::Tcp(host, _) = info.addr()
+            && !is_inside_name(host)
+        {
+            let reason = format!("{} is no address of a private network, and all goes there in the clear", self.shown);
+            let remedy = "write `rediss://` for TLS, or reach it by a private address";
+            env.concern(Concern::new("service_without_tls", reason, remedy).at(path));
+        }
     }
 
     /// Asks the server to let a request through all of these limits or none: for each whether it admits, and how many

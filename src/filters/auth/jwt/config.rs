@@ -44,9 +44,8 @@ pub(in super::super) struct Config {
     /// So many good tokens are remembered, so that their signatures are checked once.
     #[serde(default = "cache")]
     pub(super) cache: Count,
-    /// Whether the token is removed before the request goes on.
-    #[serde(default)]
-    pub(super) hide: bool,
+    /// Whether the token is removed before the request goes on; by default it is not.
+    pub(super) hide: Option<bool>,
 }
 
 /// Where the issuer's keys are.

@@ -16,9 +16,9 @@ use super::issuer::{Issuer, State};
 use super::key::Key;
 use super::keys::Keys;
 use super::{Jwt, Source};
-use crate::config::{FilePath, OneOrMany, Resolved, Tls};
-use crate::filter::{Env, Problems, editable};
-use crate::filters::auth::Way;
+use crate::config::{FilePath, OneOrMany, Resolved, SecretText, Tls};
+use crate::filter::{Concern, Env, Problems, editable};
+use crate::filters::auth::{Way, confess_kept};
 
 /// The way of this part of the file.
 ///
@@ -26,6 +26,7 @@ use crate::filters::auth::Way;
 /// All that is wrong with it.
 pub(in super::super) fn way(config: Config, env: &Env<'_>) -> Result<Box<dyn Way>, Problems> {
     let mut problems = Problems::default();
+    confess(&config, env);
     let carrier = carrier(&config, &mut problems);
     let challenges = challenges(&config.realm, &mut problems);
     let rules = Rules {
@@ -38,11 +39,40 @@ pub(in super::super) fn way(config: Config, env: &Env<'_>) -> Result<Box<dyn Way
     match (carrier, challenges, source) {
         (Some(carrier), Some(challenges), Some(source)) => {
             let cache = Cache::new(config.cache.0 as usize);
-            problems.or(Box::new(Jwt { carrier, source, rules, cache, hide: config.hide, challenges }))
+            problems.or(Box::new(Jwt {
+                carrier,
+                source,
+                rules,
+                cache,
+                hide: config.hide.unwrap_or_default(),
+                challenges,
+            }))
         }
         _ => Err(problems),
     }
 }
+
+/// A set of keys signs for all that the issuer issues for; a single key may be for this door alone.
+fn confess(config: &Config, env: &Env<'_>) {
+    confess_kept("jwt", "the client's token", config.hide, env);
+    if unless_off(&config.audience).is_none() && config.jwks.is_some() {
+        let reason = "a token that the issuer made for any other service is good here, too";
+        let remedy = "name whom tokens are for in `audience`";
+        env.concern(Concern::new("jwt_for_any_audience", reason, remedy).at(&["jwt", "audience"]));
+    }
+    if let Some(leeway) = config.leeway.after().filter(|leeway| *leeway > MOST_LEEWAY) {
+        let reason = format!("a token is good for {leeway:?} after its end");
+        let remedy = "have clocks agree, and write a minute or less";
+        env.concern(Concern::new("jwt_long_leeway", reason, remedy).at(&["jwt", "leeway"]));
+    }
+    if let Some(OneKey { secret: Some(SecretText::Literal(_)), .. }) = &config.key {
+        let reason = "whoever reads the file can make tokens for anybody";
+        env.concern(Concern::secret(reason).at(&["jwt", "key", "secret"]));
+    }
+}
+
+/// Clocks that are kept by anything differ by seconds.
+const MOST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
 fn unless_off(texts: &OneOrMany<String>) -> Option<Vec<String>> {
     match &texts[..] {

@@ -8,11 +8,17 @@ use super::Headers;
 pub fn cookie<'a>(headers: &'a dyn Headers, name: &[u8]) -> Option<&'a [u8]> {
     let mut found = None;
     headers.all(&COOKIE, &mut |value| {
-        let pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let value = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"=")).next();
-        found = found.or(value);
+        found = found.or(cookies(value).find(|(own, _)| *own == name).map(|(_, value)| value));
     });
     found
+}
+
+/// Names and values of one `Cookie` header, without the spaces around them; what has no `=` is left out.
+pub fn cookies(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    value.split(|byte| *byte == b';').filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
+    })
 }
 
 #[cfg(test)]
@@ -32,5 +38,11 @@ mod tests {
         assert_eq!(value("late").as_deref(), Some("yes"));
         assert_eq!(value("none"), None);
         assert_eq!(value("si"), None);
+    }
+
+    #[test]
+    fn a_header_has_names_and_values() {
+        let pairs: Vec<_> = cookies(b"a=1; token=x.y.z; odd; b==2").collect();
+        assert_eq!(pairs, [(&b"a"[..], &b"1"[..]), (b"token", b"x.y.z"), (b"b", b"=2")]);
     }
 }

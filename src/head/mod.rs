@@ -12,7 +12,7 @@ pub mod wire;
 
 use http::{HeaderMap, HeaderName, Method};
 
-pub use cookie::cookie;
+pub use cookie::{cookie, cookies};
 pub use credential::is_credential;
 pub use path::Path;
 

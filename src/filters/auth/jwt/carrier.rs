@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue, header};
 
 use crate::filter::{Request, Result};
+use crate::head::cookies;
 
 /// Where in a request the token is.
 pub(super) enum Carrier {
@@ -85,13 +86,6 @@ fn bearer(value: &[u8]) -> Found<'_> {
     }
 }
 
-fn cookies(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    value.split(|byte| *byte == b';').filter_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        Some((pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +103,5 @@ mod tests {
         ] {
             assert_eq!(bearer(value.as_bytes()), found, "{value}");
         }
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let pairs: Vec<_> = cookies(b"a=1; token=x.y.z; odd; b==2").collect();
-        assert_eq!(pairs, [(&b"a"[..], &b"1"[..]), (b"token", b"x.y.z"), (b"b", b"=2")]);
     }
 }

@@ -311,7 +311,14 @@ impl Way for Basic {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use http::{Extensions, HeaderMap, Method};
+
     use super::*;
+    use crate::filter::{Client, Edits, Subject};
+    use crate::head::{Head, Path};
 
     fn verified() -> Verified {
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"test");
@@ -354,6 +361,58 @@ mod tests {
         assert!(!verified.knows(&tag, now + REMEMBERED));
         for (name, password) in [("alice", "secret2"), ("alic", "esecret"), ("bob", "secret")] {
             assert!(!verified.knows(&verified.tag(name, password.as_bytes()), now), "{name} {password}");
+        }
+    }
+
+    /// One user, `alice` with `secret`; nothing is verified, and one may wait.
+    fn busy() -> Basic {
+        let stored = Arc::new(Stored::Bcrypt(bcrypt::hash("secret", 4).unwrap()));
+        Basic {
+            users: BTreeMap::from([("alice".to_owned(), stored.clone())]),
+            nobody: stored,
+            challenge: HeaderValue::from_static("Basic"),
+            hide: false,
+            verified: Mutex::new(verified()),
+            at_once: Arc::new(Semaphore::new(0)),
+            waiting: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_the_queue_full_is_told_at_once_and_who_waits_gets_a_turn() {
+        let basic = busy();
+        let mut first = pin!(basic.verify("alice", b"secret".to_vec()));
+        assert_eq!(first.as_mut().now_or_never(), None, "it waits for its turn");
+        let second = basic.verify("alice", b"secret".to_vec()).now_or_never();
+        assert_eq!(second, Some(Err("too many wait for their password's turn")));
+        basic.at_once.add_permits(1);
+        assert_eq!(first.await, Ok(true));
+        assert_eq!(basic.verify("alice", b"other".to_vec()).await, Ok(false), "its turn was given back");
+    }
+
+    #[tokio::test]
+    async fn who_was_good_not_long_ago_waits_for_nobody() {
+        let basic = busy();
+        let tag = basic.verified.lock().tag("alice", b"secret");
+        basic.verified.lock().remember(tag, Instant::now());
+        basic.waiting.close();
+        assert_eq!(basic.verify("alice", b"secret".to_vec()).now_or_never(), Some(Ok(true)));
+        assert_eq!(asked(&basic, "Basic YWxpY2U6b3RoZXI=").await, "auth_busy");
+    }
+
+    /// The cause of what is said of a request with this `Authorization`.
+    async fn asked(basic: &Basic, authorization: &'static str) -> &'static str {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(authorization))]);
+        let path = Path::parse("/").unwrap();
+        let head = Head { method: &Method::GET, host: "a.test", path: &path, query: None, headers: &headers };
+        let (client, mut identity, mut kept) = (Client::default(), None, Extensions::new());
+        let subject =
+            Subject { client: &client, request_id: "0", route: "a", identity: &mut identity, kept: &mut kept };
+        let (mut edits, mut bodies, mut query) = (Edits::default(), Vec::new(), None);
+        let mut request = Request::new(head, subject, &|_| None, &mut edits, &mut bodies, &mut query);
+        match basic.ask(&mut request).await {
+            Said::Unable { cause, .. } | Said::Bad { cause, .. } => cause,
+            Said::Known(_) | Said::Nothing | Said::Refused(_) => "none",
         }
     }
 

@@ -14,9 +14,9 @@ use crate::config::Prefixes;
 /// Whose request it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// A client's address; of an IPv6 address the first 64 bits, which one client can vary the rest of as it likes.
+    /// A client's network, by its first address.
     Ip(IpAddr),
-    /// A header's value.
+    /// A header's or cookie's value, or a route's name.
     Value(Box<[u8]>),
     /// A subject's name.
     Subject(Box<str>),
@@ -28,9 +28,9 @@ pub(super) enum Key {
 
 impl Key {
     /// Of a client at this address, if it has one.
-    pub(super) fn of_ip(ip: Option<IpAddr>) -> Self {
+    pub(super) fn of_ip(ip: Option<IpAddr>, prefixes: Prefixes) -> Self {
         match ip {
-            Some(ip) => Self::Ip(Prefixes::default().network_of(ip)),
+            Some(ip) => Self::Ip(prefixes.network_of(ip)),
             None => Self::None,
         }
     }
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn a_client_is_known_by_its_network_where_it_has_a_whole_one() {
-        let of = |text: &str| Key::of_ip(Some(text.parse().unwrap()));
+        let of = |text: &str| Key::of_ip(Some(text.parse().unwrap()), Prefixes::default());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_eq!(Key::of_ip(None), Key::None);
+        assert_eq!(Key::of_ip(None, Prefixes::default()), Key::None);
     }
 
     proptest! {

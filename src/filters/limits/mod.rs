@@ -5,7 +5,7 @@
 //!   limits:
 //!     body: 10MiB                                   # 413 above
 //!     requests: 100                                 # at a time on the route; 503 above
-//!     each: {per: client_ip, requests: 10}          # and of each client; identity, {header: x-tenant}
+//!     each: {per: client_ip, requests: 10}          # and of each client; identity, {header: x-tenant}, {cookie: sid}
 //! # or, in place of `requests: 100`, as many as make none slower:
 //!     adaptive: {min: 10, max: 1000, tolerance: 10%, probe: 60s}
 //! ```
@@ -47,8 +47,9 @@ use http::{HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Count, Per, Percent, Period, Size};
+use crate::config::{Count, LimitKey, Percent, Period, Size};
 use crate::filter::{Configure, Env, Filter, Flow, Problems, Reply, Request, Response, Result, Stage, async_trait};
+use crate::head::cookie;
 use body::{AtMost, Told};
 use gradient::Bounds;
 use keys::{Full, Key, KeyPermit, Table};
@@ -82,7 +83,7 @@ pub(super) struct Config {
 #[serde(deny_unknown_fields)]
 struct Each {
     /// What a client is known by.
-    per: Per,
+    per: LimitKey,
     /// How many requests each may have under way; above it 503.
     requests: Count,
     /// How many clients with requests under way are told apart; those beyond share one count.
@@ -228,25 +229,32 @@ impl Limits {
     }
 }
 
-fn key_of(per: &Per, request: &Request<'_>) -> Key {
+fn key_of(per: &LimitKey, request: &Request<'_>) -> Key {
     match per {
-        Per::ClientIp => Key::of_ip(request.subject.client.ip),
-        Per::Identity => {
+        LimitKey::ClientIp(prefixes) => Key::of_ip(request.subject.client.ip, *prefixes),
+        LimitKey::Identity => {
             request.subject.identity.as_ref().map_or(Key::None, |who| Key::Subject(who.subject.as_str().into()))
         }
-        Per::Header(name) => request.header(name).map_or(Key::None, |value| Key::Value(value.into())),
+        LimitKey::Header(name) => request.header(name).map_or(Key::None, |value| Key::Value(value.into())),
+        LimitKey::Cookie(name) => {
+            cookie(request.head.headers, name.as_bytes()).map_or(Key::None, |value| Key::Value(value.into()))
+        }
+        LimitKey::Route => Key::Value(request.subject.route.as_bytes().into()),
     }
 }
 
 /// Whose requests are counted together, for the log; a header's value may be a secret, and is left out.
-fn shown(per: &Per, request: &Request<'_>) -> String {
+fn shown(per: &LimitKey, request: &Request<'_>) -> String {
     match (per, key_of(per, request)) {
-        (Per::ClientIp, Key::Ip(ip)) => format!("the client {ip}"),
-        (Per::ClientIp, _) => "who has no address".to_owned(),
-        (Per::Identity, Key::Subject(subject)) => format!("`{subject}`"),
-        (Per::Identity, _) => "who has no identity".to_owned(),
-        (Per::Header(name), Key::None) => format!("who sends no `{name}`"),
-        (Per::Header(name), _) => format!("this `{name}`"),
+        (LimitKey::ClientIp(_), Key::Ip(ip)) => format!("the client {ip}"),
+        (LimitKey::ClientIp(_), _) => "who has no address".to_owned(),
+        (LimitKey::Identity, Key::Subject(subject)) => format!("`{subject}`"),
+        (LimitKey::Identity, _) => "who has no identity".to_owned(),
+        (LimitKey::Header(name), Key::None) => format!("who sends no `{name}`"),
+        (LimitKey::Header(name), _) => format!("this `{name}`"),
+        (LimitKey::Cookie(name), Key::None) => format!("who sends no cookie `{name}`"),
+        (LimitKey::Cookie(name), _) => format!("this cookie `{name}`"),
+        (LimitKey::Route, _) => "the route".to_owned(),
     }
 }
 

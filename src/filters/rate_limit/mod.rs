@@ -33,7 +33,7 @@
 //! make up values of headers and cookies: have a limit by `client_ip` beside such a one.
 //!
 //! Who is refused gets a 429 with `Retry-After`; whoever comes is told by `RateLimit` and `RateLimit-Policy`
-//! (draft-ietf-httpapi-ratelimit-headers, in the form that it has had since its version 08): `q` and `w` are the rate's
+//! (draft-ietf-httpapi-ratelimit-headers-11 of May 2026, in the form that it has had since its version 08): `q` and `w` are the rate's
 //! number and unit, `r` how many more may come at once, `t` the seconds until that is one more. Dry runs are not told.
 //!
 //! # When there is no room

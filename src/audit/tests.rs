@@ -302,7 +302,9 @@ fn credentials_reach_the_door_by_tls() {
         let told = listener(&format!("address: {open}"), AUTH);
         assert_eq!(told, ["listeners.web.address listener_without_tls"], "{open}");
         assert_eq!(listener(&format!("address: {open}"), "off"), [""; 0]);
-        assert_eq!(listener(&format!("address: {open}, trusted_proxies: [10.0.0.0/8]"), AUTH), [""; 0]);
+        for more in ["trusted_proxies: [10.0.0.0/8]", "proxy_protocol: [10.0.0.0/8]", "redirect: https"] {
+            assert_eq!(listener(&format!("address: {open}, {more}"), AUTH), [""; 0], "{more}");
+        }
     }
     for closed in ["'127.0.0.1:80'", "'10.0.0.1:80'", "'unix:/run/x'"] {
         assert_eq!(listener(&format!("address: {closed}"), AUTH), [""; 0], "{closed}");
@@ -322,6 +324,10 @@ fn not_everybody_is_a_proxy() {
     assert_eq!(listener("[::]:80", "'2000::/3'"), told(0));
     assert_eq!(listener("0.0.0.0:80", "10.0.0.0/8, 104.16.0.0/13, 'fc00::/7', '2400:cb00::/32', unix"), [""; 0]);
     assert_eq!(listener("127.0.0.1:80", "0.0.0.0/0"), [""; 0]);
+    let told = codes(
+        "listeners: {web: {address: '0.0.0.0:80', proxy_protocol: [0.0.0.0/0]}}\nroutes: {a: {path: /, respond: {}}}",
+    );
+    assert_eq!(told, ["listeners.web.proxy_protocol[0] trusts_everybody"]);
 }
 
 #[test]

@@ -9,13 +9,17 @@ pub(super) fn check(door: &Door<'_>) -> Vec<Finding> {
         if is_local(&listener.address) {
             continue;
         }
-        for (index, network) in listener.trusted_proxies.iter().enumerate().filter(|(_, network)| is_wide(network)) {
-            let index = index.to_string();
-            let path = ["listeners", name.as_ref(), "trusted_proxies", &index];
-            let reason =
-                format!("whoever comes from {network} may claim any address, and pass `ip` and `rate_limit` by it");
-            let remedy = "name only the networks of your own proxies";
-            findings.push(door.finding(&path, "trusts_everybody", reason, remedy));
+        for (key, networks) in
+            [("trusted_proxies", &listener.trusted_proxies), ("proxy_protocol", &listener.proxy_protocol)]
+        {
+            for (index, network) in networks.iter().enumerate().filter(|(_, network)| is_wide(network)) {
+                let index = index.to_string();
+                let path = ["listeners", name.as_ref(), key, &index];
+                let reason =
+                    format!("whoever comes from {network} may claim any address, and pass `ip` and `rate_limit` by it");
+                let remedy = "name only the networks of your own proxies";
+                findings.push(door.finding(&path, "trusts_everybody", reason, remedy));
+            }
         }
     }
     findings

@@ -406,8 +406,14 @@ mod tests {
         let path = Path::parse("/").unwrap();
         let head = Head { method: &Method::GET, host: "a.test", path: &path, query: None, headers: &headers };
         let (client, mut identity, mut kept) = (Client::default(), None, Extensions::new());
-        let subject =
-            Subject { client: &client, request_id: "0", route: "a", identity: &mut identity, kept: &mut kept };
+        let subject = Subject {
+            client: &client,
+            certificate: None,
+            request_id: "0",
+            route: "a",
+            identity: &mut identity,
+            kept: &mut kept,
+        };
         let (mut edits, mut bodies, mut query) = (Edits::default(), Vec::new(), None);
         let mut request = Request::new(head, subject, &|_| None, &mut edits, &mut bodies, &mut query);
         match basic.ask(&mut request).await {

@@ -20,8 +20,8 @@
 //! limit there is a 503 with `Retry-After: 1` at once, with the cause `limit_concurrent`. In `defaults` each route has
 //! its own count. Counts outlive a reload.
 //!
-//! **`each`** tells clients apart `per` address (IPv6 by the first 64 bits, as one client has them all), `identity`, or
-//! header; in `defaults` a client's requests on all routes count together. Requests without such a key share one count.
+//! **`each`** tells clients apart `per` address (IPv6 by the first 64 bits, as one client has them all), `identity`,
+//! header or cookie; in `defaults` a client's requests on all routes count together. Requests without such a key share one count.
 //! Only keys with a request under way take room, for `keys` (100,000) of them; keys beyond that share one count, so
 //! none is ever without a limit.
 //!

@@ -158,9 +158,9 @@ enum Raw {
     Unix(UnixStream),
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Raw {
     async fn connect(address: &SocketAddr) -> pingora::Result<Self> {

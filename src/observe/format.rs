@@ -388,6 +388,8 @@ mod tests {
             method: "GET",
             host: Some(b"api.example.com"),
             target: b"/users/7?x=1",
+            tls: Some("TLSv1_3"),
+            cipher: Some("TLS13_AES_128_GCM_SHA256"),
             listener: Some("web"),
             route: Some("users"),
             identity: Some(b"u1"),
@@ -449,7 +451,7 @@ mod tests {
             line(&Format::json(), &full()),
             concat!(
                 r#"{"time":"2026-11-24T11:05:00.123Z","request_id":"0192f","client":"192.0.2.7","method":"GET","#,
-                r#""host":"api.example.com","path":"/users/7?x=1","protocol":"HTTP/1.1","listener":"web","#,
+                r#""host":"api.example.com","path":"/users/7?x=1","protocol":"HTTP/1.1","tls":"TLSv1_3","cipher":"TLS13_AES_128_GCM_SHA256","listener":"web","#,
                 r#""route":"users","identity":"u1","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"#,
                 r#""cause":"upstream_truncated_body","phase":"body","detail":"12 of 20 bytes","duration_ms":12.345,"#,
                 r#""connect_ms":0.080,"upstream_ms":12.000,"bytes_received":5,"bytes_sent":612,"#,
@@ -499,7 +501,7 @@ mod tests {
         let all = every_field();
         assert_eq!(
             line(&template(&all), &empty),
-            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - - 0 - - - - 0.000 - - 0 0 - -\n"
+            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - - - - 0 - - - - 0.000 - - 0 0 - -\n"
         );
     }
 

@@ -1,6 +1,7 @@
 //! What a filter does with a body, piece by piece.
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::Reply;
 
@@ -14,6 +15,12 @@ pub trait BodyHook: Send + Sync {
     /// # Errors
     /// The exchange ends. A reply is sent if the response has not begun; if it has, the client sees a broken connection.
     fn piece(&mut self, piece: Bytes, end: bool) -> Result<Bytes, Box<Reply>>;
+
+    /// A response has ended with these trailers; [`piece`](Self::piece) was called for the end of its body. What comes
+    /// back stands in their place at the end of the body.
+    fn trailers(&mut self, _trailers: &HeaderMap) -> Option<Bytes> {
+        None
+    }
 
     /// The request is tried again, and its body comes from its beginning once more.
     fn restart(&mut self) {}

@@ -79,6 +79,8 @@ pub enum Stage {
     RateByIdentity,
     /// Bounds what is let in.
     Limits,
+    /// Translates what clients speak into what upstreams do.
+    Protocol,
     /// Everything that users add.
     Custom,
     /// Adds what protects pages in browsers, unless `headers` says otherwise.

@@ -3,6 +3,7 @@
 mod auth;
 mod compress;
 mod cors;
+mod grpc_web;
 mod headers;
 mod ip;
 mod limits;
@@ -28,6 +29,7 @@ pub fn builtins() -> Registry {
         .with::<auth::Auth>()
         .with::<require::Require>()
         .with::<limits::Limits>()
+        .with::<grpc_web::GrpcWeb>()
         .with::<security_headers::SecurityHeaders>()
         .with::<headers::Headers>()
         .with::<compress::Compress>()

@@ -4,6 +4,7 @@
 
 mod cookie;
 mod credential;
+pub mod grpc;
 pub mod hop;
 pub mod host;
 pub mod path;

@@ -106,6 +106,8 @@ pub enum Field {
     Tries,
     /// `status`: 0 in JSON and `-` in a template where none was sent.
     Status,
+    /// `grpc_status`: of a gRPC call, a number.
+    GrpcStatus,
     /// `cause`: the stable code of what failed.
     Cause,
     /// `phase`: how far the last try had come when that failed: `request`, `connect`, `tls`, `send`, `head` or `body`.
@@ -139,7 +141,7 @@ enum Value<'a> {
 
 impl Field {
     /// All there are, in the order in which JSON has them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Time,
         Self::RequestId,
         Self::Client,
@@ -156,6 +158,7 @@ impl Field {
         Self::Endpoint,
         Self::Tries,
         Self::Status,
+        Self::GrpcStatus,
         Self::Cause,
         Self::Phase,
         Self::Detail,
@@ -188,6 +191,7 @@ impl Field {
             Self::Endpoint => "endpoint",
             Self::Tries => "tries",
             Self::Status => "status",
+            Self::GrpcStatus => "grpc_status",
             Self::Cause => "cause",
             Self::Phase => "phase",
             Self::Detail => "detail",
@@ -221,6 +225,7 @@ impl Field {
             Self::Endpoint => text(record.endpoint),
             Self::Tries => Some(Value::Number(record.tries.into())),
             Self::Status => Some(Value::Number(record.status.into())),
+            Self::GrpcStatus => record.grpc_status.map(|status| Value::Number(status.into())),
             Self::Cause => text(record.cause),
             Self::Phase => text(record.phase),
             Self::Detail => text(record.detail),
@@ -397,6 +402,7 @@ mod tests {
             endpoint: Some("127.0.0.1:9101"),
             tries: 2,
             status: 200,
+            grpc_status: Some(14),
             total: Duration::from_micros(12_345),
             connect: Some(Duration::from_micros(80)),
             upstream_head: Some(Duration::from_millis(12)),
@@ -452,7 +458,7 @@ mod tests {
             concat!(
                 r#"{"time":"2026-11-24T11:05:00.123Z","request_id":"0192f","client":"192.0.2.7","method":"GET","#,
                 r#""host":"api.example.com","path":"/users/7?x=1","protocol":"HTTP/1.1","tls":"TLSv1_3","cipher":"TLS13_AES_128_GCM_SHA256","listener":"web","#,
-                r#""route":"users","identity":"u1","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"#,
+                r#""route":"users","identity":"u1","upstream":"users","endpoint":"127.0.0.1:9101","tries":2,"status":200,"grpc_status":14,"#,
                 r#""cause":"upstream_truncated_body","phase":"body","detail":"12 of 20 bytes","duration_ms":12.345,"#,
                 r#""connect_ms":0.080,"upstream_ms":12.000,"bytes_received":5,"bytes_sent":612,"#,
                 r#""user_agent":"curl/8.5.0","referer":"https://example.com/"}"#,
@@ -501,7 +507,7 @@ mod tests {
         let all = every_field();
         assert_eq!(
             line(&template(&all), &empty),
-            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - - - - 0 - - - - 0.000 - - 0 0 - -\n"
+            "1970-01-01T00:00:00.000Z - - - - - HTTP/1.1 - - - - - - - 0 - - - - - 0.000 - - 0 0 - -\n"
         );
     }
 

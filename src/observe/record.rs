@@ -41,6 +41,8 @@ pub struct Record<'a> {
     pub tries: u32,
     /// What the client was told; 0 where it was told nothing, for example because it had gone.
     pub status: u16,
+    /// The status of a gRPC call, whoever set it.
+    pub grpc_status: Option<u16>,
     /// From the request's head to the end of the exchange.
     pub total: Duration,
     /// How long the last connection to an endpoint took; `None` where one was reused.
@@ -84,6 +86,7 @@ impl Record<'_> {
             endpoint: None,
             tries: 0,
             status: 0,
+            grpc_status: None,
             total: Duration::ZERO,
             connect: None,
             upstream_head: None,

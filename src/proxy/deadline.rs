@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::exchange::Exchange;
 use crate::filter::HeadersMut;
+use crate::head::grpc::Dialect;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -15,7 +16,7 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// gRPC calls are told where the file sets a `timeout`: it then bounds the call at its server, too, though the door
 /// itself lets a stream that has begun run. Where the client has set a shorter one, that counts, less what has passed.
 pub(super) fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
-    let is_grpc = is_grpc(headers.get(&CONTENT_TYPE));
+    let is_grpc = Dialect::of(headers.get(&CONTENT_TYPE)) == Some(Dialect::Native);
     let name = exchange.forward().and_then(|forward| forward.deadline_header.as_ref());
     if !is_grpc && name.is_none() {
         return;
@@ -32,12 +33,6 @@ pub(super) fn write(exchange: &Exchange, headers: &mut impl HeadersMut) {
     if let (Some(name), Some(left)) = (name, left) {
         headers.set(name.clone(), HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
     }
-}
-
-/// Whether a request is a gRPC call: `application/grpc`, `application/grpc+proto`, `application/grpc; …`.
-fn is_grpc(media_type: Option<&[u8]>) -> bool {
-    let rest = media_type.and_then(|value| value.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// At most eight digits and a unit (gRPC over HTTP/2, `Timeout`).
@@ -81,16 +76,5 @@ mod tests {
         assert_eq!(written(Duration::from_secs(100)), "100000m");
         assert_eq!(written(Duration::from_secs(1_000_000)), "1000000S");
         assert_eq!(grpc_timeout(Duration::MAX), None);
-    }
-
-    #[test]
-    fn grpc_is_known_by_its_media_type() {
-        for yes in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
-            assert!(is_grpc(Some(yes.as_bytes())), "{yes}");
-        }
-        for no in ["application/grpc-web", "application/json", "application/grpcx"] {
-            assert!(!is_grpc(Some(no.as_bytes())), "{no}");
-        }
-        assert!(!is_grpc(None));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, EXPECT, HOST, ORIGIN, REFERER, USER_AGENT};
-use http::{HeaderMap, Method, Version};
+use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, EXPECT, HOST, ORIGIN, REFERER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::arrival::Secured;
 use super::exchange::{Exchange, Onward, Peer, Taken};
@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::{forwarded, headers, key};
 use crate::config::Percent;
 use crate::filter::{Chain, Outcome, Reply, Request, Subject, Verdict};
+use crate::head::grpc::Dialect;
 use crate::head::strict;
 use crate::head::wire::WireProblem;
 use crate::head::{Head, Headers, Path};
@@ -140,6 +141,7 @@ pub(super) fn identify(exchange: &mut Exchange, incoming: &Incoming<'_>) {
     asked.origin = incoming.headers.get(ORIGIN).cloned();
     asked.user_agent = incoming.headers.get(USER_AGENT).cloned();
     asked.expects = incoming.headers.contains_key(EXPECT);
+    asked.grpc = Dialect::of(incoming.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes));
     asked.referer = incoming.headers.get(REFERER).cloned();
 }
 

@@ -28,6 +28,10 @@ pub(super) fn witness(trip: &mut Trip, e: &Error, fault: &Fault) {
     {
         return trip.witness_status(*status);
     }
+    if trip.body_refused.is_some() {
+        // That is the whole story, and no server's failure.
+        return;
+    }
     let is_of_no_consequence = trip.answered.whole && is_of_the_request(fault, e);
     if !is_of_no_consequence {
         trip.witness(fault, Symptom::of(e));

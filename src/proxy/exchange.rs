@@ -16,6 +16,7 @@ use super::mirror::Duplicate;
 use super::symptom::Symptom;
 use crate::filter::{BodyHook, Client, Edits, Identity, Reply};
 use crate::head::Path;
+use crate::head::grpc::Dialect;
 use crate::observe::Record;
 use crate::route::Match;
 use crate::snapshot::{Listener, Route, Snapshot};
@@ -92,6 +93,8 @@ pub struct Asked {
     pub user_agent: Option<HeaderValue>,
     /// For the log.
     pub referer: Option<HeaderValue>,
+    /// How it speaks gRPC, if it does.
+    pub grpc: Option<Dialect>,
     /// Bytes of body that came from the client.
     pub body_bytes: u64,
     /// Whether the client waits for a 100 before it sends its body.
@@ -164,6 +167,8 @@ pub struct Onward {
 pub struct Answered {
     /// The status sent to the client; `None` until a final head was sent.
     pub status: Option<u16>,
+    /// The status of a gRPC call, once it is known.
+    pub grpc_status: Option<u16>,
     /// Bytes of body sent to the client.
     pub body_bytes: u64,
     /// Whether the upstream's response has come to its end.
@@ -301,6 +306,7 @@ impl Exchange {
             endpoint: onward.and_then(|onward| onward.endpoint.as_ref()).map(|endpoint| endpoint.name()),
             tries: onward.map_or(0, |onward| onward.tries),
             status: self.answered.status.or(fault.map(Fault::status)).unwrap_or(0),
+            grpc_status: self.answered.grpc_status,
             total: self.started.elapsed(),
             connect: onward.and_then(|onward| onward.connected_after),
             upstream_head: onward.and_then(|onward| onward.head_after),

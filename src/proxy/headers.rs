@@ -1,7 +1,7 @@
 //! The gateway's own duties to both heads: hop-by-hop headers go, the gateway's own are written, filters' changes are
 //! carried out.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 
@@ -9,6 +9,7 @@ use super::decide::Incoming;
 use super::exchange::Exchange;
 use super::{deadline, forwarded};
 use crate::filter::{Edits, HeadersMut};
+use crate::head::grpc::Dialect;
 use crate::head::hop::{is_framing, is_hop_by_hop, nominated};
 
 /// Makes the head that the upstream sees of the one that the client sent.
@@ -26,17 +27,16 @@ pub fn to_upstream(exchange: &Exchange, headers: &mut impl HeadersMut) {
     forwarded::write_host(exchange, headers);
 }
 
-/// `TE: trailers` goes on where trailers come back: from HTTP/2 to HTTP/2. gRPC servers insist on it, and take what does
-/// not have it for a proxy that would lose them.
+/// `TE: trailers` goes on where trailers come back: from HTTP/2 to HTTP/2, and with every gRPC call. Its servers insist on
+/// it, and take what does not have it for a proxy that would lose them; whoever asks by gRPC-Web can't say so.
 ///
 /// # Errors
 /// None that is known: Pingora's word for what can't be set.
 pub(super) fn ask_for_trailers(asked: &RequestHeader, onward: &mut RequestHeader) -> pingora::Result<()> {
     let is_asked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
-    if asked.version == Version::HTTP_2
-        && onward.version == Version::HTTP_2
-        && asked.headers.get_all(TE).iter().any(is_asked)
-    {
+    let is_call = || Dialect::of(onward.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes)) == Some(Dialect::Native);
+    let is_wanted = || asked.version == Version::HTTP_2 && asked.headers.get_all(TE).iter().any(is_asked);
+    if onward.version == Version::HTTP_2 && (is_wanted() || is_call()) {
         onward.insert_header(TE, HeaderValue::from_static("trailers"))?;
     }
     Ok(())

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use pingora::{Error, ErrorType};
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::connection::Connection;
@@ -69,6 +71,20 @@ pub(super) fn incoming<'a>(session: &'a Session, trip: &Trip) -> Option<Incoming
         peer: trip.connection().map_or(Peer::Unix, Connection::peer),
         tls: trip.connection().and_then(Connection::tls).cloned(),
     })
+}
+
+/// Lets a client that waits for a 100 send its body where the upstream is spoken to by HTTP/2: of its 1xx Pingora reads
+/// none. By HTTP/1.1 the upstream says so itself.
+pub(super) async fn go_ahead(session: &mut Session, head: &mut RequestHeader, trip: &mut Trip) -> pingora::Result<()> {
+    if !trip.asked.expects || head.version != Version::HTTP_2 {
+        return Ok(());
+    }
+    head.remove_header(&EXPECT);
+    if session.as_http1().is_some() {
+        session.as_downstream_mut().write_continue_response().await.map_err(|e| e.into_down())?;
+    }
+    trip.asked.expects = false;
+    Ok(())
 }
 
 /// Whether what is left of a request's body is small and sure to come.

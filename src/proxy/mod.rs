@@ -28,6 +28,7 @@ mod evidence;
 mod exchange;
 mod fault;
 mod forwarded;
+mod grpc;
 mod guard;
 mod headers;
 mod hooks;
@@ -81,14 +82,14 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{ask_for_trailers, change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{bound_session, can_drain, connection_of, incoming, must_close, refuse_slow_body};
+use intake::{bound_session, can_drain, connection_of, go_ahead, incoming, must_close, refuse_slow_body};
 pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
 use reply::changes;
-use response_head::{check_response, is_unbounded, leave_length_open, refuse_other_version};
+use response_head::{check_response, is_unbounded, leave_length_open, refuse_other_version, spare_chunks};
 use retry::Why;
 use trip::Trip;
 use try_limit::{bound_try, end_try};
@@ -336,9 +337,12 @@ impl ProxyHttp for Gateway {
         }
         to_upstream(trip, &mut RequestHeaders(head));
         ask_for_trailers(session.req_header(), head)?;
+        go_ahead(session, head, trip).await?;
         if trip.request_hooks.iter().any(|hook| hook.changes_length()) {
             head.remove_header(&CONTENT_LENGTH);
-            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+            if head.version != Version::HTTP_2 {
+                head.insert_header(TRANSFER_ENCODING, "chunked")?;
+            }
         }
         if let Some(onward) = trip.onward.as_ref() {
             let target = Uri::try_from(onward.target.as_str());
@@ -393,6 +397,7 @@ impl ProxyHttp for Gateway {
             onward.answers(status, is_unbounded(head), Instant::now());
             onward.upstream.settings().timeouts.idle.after()
         });
+        trip.answered.grpc_status = grpc::status_in(&head.headers);
         if is_unbounded(head) {
             if let Some(connection) = trip.connection() {
                 connection.set_deadline(None);
@@ -407,11 +412,6 @@ impl ProxyHttp for Gateway {
         }
         // What an upstream speaks is its own affair (RFC 9110, 2.5: a message has its sender's version).
         head.set_version(Version::HTTP_11);
-        if session.req_header().version == Version::HTTP_10 {
-            // Such a client knows no chunks: the end of the connection ends the body.
-            head.remove_header(&TRANSFER_ENCODING);
-            session.set_keepalive(None);
-        }
         match changes(trip, status, &head.headers).await {
             Ok(changes) => {
                 if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -430,6 +430,7 @@ impl ProxyHttp for Gateway {
                 return Err(Error::explain(ErrorType::InternalError, "a filter failed on the response"));
             }
         }
+        spare_chunks(session, head);
         begin_response(session, trip, status);
         Ok(())
     }
@@ -454,15 +455,19 @@ impl ProxyHttp for Gateway {
     async fn response_trailer_filter(
         &self,
         _: &mut Session,
-        _: &mut HeaderMap,
+        trailers: &mut HeaderMap,
         trip: &mut Trip,
     ) -> pingora::Result<Option<Bytes>> {
+        trip.answered.grpc_status = grpc::status_in(trailers).or(trip.answered.grpc_status);
+        let rest = hooks::end_with(&mut trip.response_hooks, trailers);
+        let rest = rest.unwrap_or_else(|reply| {
+            trip.fail(Fault::Internal(reply.reason.unwrap_or_else(|| "a filter refused the end of the body".into())));
+            // An error is only logged here, and the response would look whole.
+            std::panic::resume_unwind(Box::new("a filter refused the end of the body"))
+        });
+        trip.answered.body_bytes += rest.as_ref().map_or(0, |rest| rest.len() as u64);
         trip.answered.whole = true;
-        let rest = hooks::to_client(&mut trip.response_hooks, Bytes::new(), true);
-        let rest = rest.map_err(|reply| refused_by_hook(trip, reply))?;
-        trip.answered.body_bytes += rest.len() as u64;
-        // What a hook had kept back is of the body; it then ends without the trailers.
-        Ok(Some(rest).filter(|rest| !rest.is_empty()))
+        Ok(rest)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, e: &Error, trip: &mut Trip) -> FailToProxy {

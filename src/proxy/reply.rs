@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::decide::certificate;
 use super::exchange::Exchange;
 use super::fault::Fault;
+use super::grpc::{self, Failed};
 use crate::filter::{Body, Edits, Failure, Reply, Response, Subject};
 use crate::head::Headers;
+use crate::head::grpc::{GRPC_MESSAGE, GRPC_STATUS};
 use crate::head::hop::{is_framing, is_hop_by_hop};
 
 /// A response of the door's own, ready to be written.
@@ -28,16 +30,24 @@ pub struct Answer {
 ///
 /// A filter that fails on the way and may not turns the answer into a 500, as it would a response of the upstream.
 pub async fn answer(exchange: &mut Exchange, reply: Reply) -> Answer {
-    let mut answer = render(exchange, reply);
+    let mut failed = grpc::failed(exchange, &reply);
+    let mut answer = render(exchange, reply, failed.as_ref());
     let changes = match changes(exchange, answer.status, &answer.headers).await {
         Ok(changes) => changes,
         Err((changes, failure)) => {
             let reply = exchange.fail(Fault::Filter(failure)).reply();
-            answer = render(exchange, reply);
+            failed = grpc::failed(exchange, &reply);
+            answer = render(exchange, reply, failed.as_ref());
             changes
         }
     };
     changes.apply(&mut answer.headers);
+    if let Some(failed) = failed {
+        // The filters have seen what it is; whatever it is, gRPC has it in a 200.
+        answer.status = StatusCode::OK;
+        exchange.answered.grpc_status = Some(failed.status as u16);
+        exchange.response_hooks.clear();
+    }
     // Also for a `HEAD`, whose answer tells the length that the body of a `GET` has.
     if !exchange.response_hooks.is_empty() && !matches!(answer.status.as_u16(), 204 | 304) {
         pass_hooks(exchange, &mut answer);
@@ -102,8 +112,9 @@ pub async fn changes(
     }
 }
 
-fn render(exchange: &Exchange, reply: Reply) -> Answer {
+fn render(exchange: &Exchange, reply: Reply, failed: Option<&Failed>) -> Answer {
     let (media_type, body) = match reply.body {
+        _ if let Some(failed) = failed => (Some(HeaderValue::from_static(failed.dialect.media_type())), Bytes::new()),
         Body::Empty => (None, Bytes::new()),
         Body::Bytes(media_type, bytes) => (Some(media_type), bytes),
         Body::Problem(detail) => {
@@ -124,6 +135,10 @@ fn render(exchange: &Exchange, reply: Reply) -> Answer {
     // A body's headers are made of the body; what concerns the connection is the driver's to write.
     for (name, value) in reply.headers.into_iter().filter(|(name, _)| !is_framing(name) && !is_hop_by_hop(name)) {
         headers.append(name, value);
+    }
+    if let Some(failed) = failed {
+        headers.insert(GRPC_STATUS, HeaderValue::from(failed.status as u16));
+        headers.insert(GRPC_MESSAGE, failed.message.clone());
     }
     Answer { status: reply.status, headers, body }
 }

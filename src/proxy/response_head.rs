@@ -1,14 +1,16 @@
 //! The head that an upstream sends: what of it is refused, and what it says of its body.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType};
+use pingora_proxy::Session;
 
 use super::fault::UpstreamFault;
 use super::symptom::Refused;
 use super::trip::Trip;
 use crate::config::Protocol;
+use crate::head::grpc::Dialect;
 use crate::head::strict;
 
 /// An upstream may send so many interim responses (1xx) before its final one: a few 103s and a 100 are usual, and an
@@ -51,7 +53,9 @@ pub(super) fn check_response(head: &ResponseHeader, trip: &mut Trip) -> pingora:
 pub(super) fn is_unbounded(head: &ResponseHeader) -> bool {
     let media_type = head.headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     let is = |name: &[u8]| media_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    head.status == StatusCode::SWITCHING_PROTOCOLS || is(b"text/event-stream") || is(b"application/grpc")
+    head.status == StatusCode::SWITCHING_PROTOCOLS
+        || is(b"text/event-stream")
+        || Dialect::of(Some(media_type)).is_some()
 }
 
 /// A body whose length a filter changes as it streams ends by its chunks, or for HTTP/1.0 with the connection.
@@ -61,4 +65,17 @@ pub(super) fn leave_length_open(head: &mut ResponseHeader, version: Version) -> 
         head.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
     Ok(())
+}
+
+/// A client of HTTP/1.0 knows no chunks: where no length is told, the end of the connection ends the body.
+pub(super) fn spare_chunks(session: &mut Session, head: &mut ResponseHeader) {
+    if session.req_header().version != Version::HTTP_10 {
+        return;
+    }
+    head.remove_header(&TRANSFER_ENCODING);
+    let has_body = session.req_header().method != Method::HEAD
+        && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_body && !head.headers.contains_key(CONTENT_LENGTH) {
+        session.set_keepalive(None);
+    }
 }

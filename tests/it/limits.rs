@@ -291,3 +291,17 @@ impl Configure for Panics {
 fn registry() -> onedoor::filter::Registry {
     onedoor::builtins().with::<Who>().with::<Panics>()
 }
+
+#[tokio::test]
+async fn a_chunked_body_that_is_too_large_is_refused_also_on_its_way_to_http2() {
+    let api = GrpcUpstream::fine().start().await;
+    let door = Gateway::start(&format!(
+        "upstreams: {{api: {{endpoints: [\"{}\"], protocol: http2}}}}\nroutes: {{all: {{path: /, to: api, filters: {{limits: {{body: 10B}}}}}}}}",
+        api.address()
+    ))
+    .await;
+    let response = door.request("POST", "/").chunks(["0123456789", "too much"]).send().await;
+    assert_eq!(response.status, 413);
+    let line = &door.log(1).await[0];
+    assert_eq!((line["cause"].as_str(), line["status"].as_u64()), (Some("body_too_large"), Some(413)), "{line}");
+}

@@ -182,3 +182,43 @@ async fn a_client_of_http_1_0_gets_a_slow_response_as_it_comes() {
     gates[1].open();
     assert_eq!(connection.read_exactly(3).await, b"ghi");
 }
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_continue_gets_it_from_the_door_where_the_upstream_speaks_http2() {
+    let api = GrpcUpstream::fine().start().await;
+    let door = Gateway::start(&format!(
+        "upstreams: {{api: {{endpoints: [\"{}\"], protocol: http2}}}}\nroutes: {{all: {{path: /, to: api}}}}",
+        api.address()
+    ))
+    .await;
+    let mut connection = door.client().connect().await;
+    let head = door.request("POST", "/").header("expect", "100-continue").header("content-length", "3");
+    connection.send_head(head).await;
+    assert_eq!(connection.read_interim().await.status, 100);
+    connection.write("abc").await;
+    assert_eq!(connection.read_response().await.status, 200);
+    assert_eq!((api.last().header("expect"), api.last().body), (None, b"abc".to_vec()));
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_continue_gets_a_refusal_in_its_place() {
+    let (door, api) = door(reply(200)).await;
+    let mut connection = door.client().connect().await;
+    let head = door.request("POST", "/%zz").header("expect", "100-continue").header("content-length", "3");
+    connection.send_head(head).await;
+    let response = connection.read_head().await;
+    assert_eq!((response.status, response.interim.len()), (400, 0));
+    assert_eq!(api.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn what_concerns_the_upstreams_connection_does_not_reach_the_client() {
+    let own = reply(200).header("connection", "x-hop, close").header("x-hop", "1").header("keep-alive", "timeout=5");
+    let own = own.header("proxy-authenticate", "Basic").header("trailer", "x-sum").header("x-kept", "1");
+    let (door, _api) = door(own.body("ok")).await;
+    let response = door.get("/").send().await;
+    for gone in ["x-hop", "keep-alive", "proxy-authenticate", "trailer"] {
+        assert_eq!(response.header(gone), None, "{gone}");
+    }
+    assert_eq!((response.header("x-kept"), response.header("connection")), (Some("1"), Some("keep-alive")));
+}

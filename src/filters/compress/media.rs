@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::head::grpc::Dialect;
+
 /// A media type, or many: `application/json`, `text/*`, `*/*+json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Media {
@@ -80,8 +82,7 @@ pub(super) fn is_worth_it(list: &[Media], content_type: &[u8]) -> bool {
 
 /// Streams of messages: event streams, and gRPC, which compresses its messages itself.
 fn is_stream(essence: &[u8]) -> bool {
-    let starts = |name: &[u8]| essence.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    essence.eq_ignore_ascii_case(b"text/event-stream") || starts(b"application/grpc")
+    essence.eq_ignore_ascii_case(b"text/event-stream") || Dialect::of(Some(essence)).is_some()
 }
 
 #[cfg(test)]

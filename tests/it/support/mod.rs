@@ -24,6 +24,7 @@ pub mod announced;
 pub mod client;
 pub mod dns;
 pub mod gateway;
+pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod logged;
@@ -51,6 +52,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub use announced::Announced;
 pub use client::{Client, Connection, Request};
 pub use gateway::Gateway;
+pub use grpc::{Call, GrpcServer, GrpcUpstream};
 pub use http1::{Headers, Response, Seen};
 pub use pki::{Ca, FAR, Identity};
 pub use script::{

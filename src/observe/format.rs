@@ -420,6 +420,8 @@ mod tests {
     fn hostile() -> Record<'static> {
         Record {
             method: "G\"E T\n",
+            tls: Some("TLSv1.3"),
+            cipher: Some("TLS_AES_256_GCM_SHA384"),
             host: Some(HOSTILE),
             target: HOSTILE,
             user_agent: Some(HOSTILE),

@@ -84,7 +84,7 @@ causes! {
     ClientGone "client_gone" "499, or as sent" "the client left; the upstream call is cancelled"
     ClientBodyTimeout "client_body_timeout" "408" "nothing of the request's body for the listener's `body_timeout`, or the upstream's `idle` if that is shorter; or less of it than `body_rate`"
     ClientReadTimeout "client_read_timeout" "499, or as sent" "the client left a piece of the response unread for the listener's `body_timeout`"
-    MalformedBody "malformed_body" "400" "the request's body has bad chunks"
+    MalformedBody "malformed_body" "400" "the request's body has bad chunks, or another length than it says"
     Http2Error "http2_error" "400" "the client broke rules of HTTP/2 that concern its whole connection, which was ended; one line for a connection"
     Http2Flood "http2_flood" "400" "the client sent frame after frame of HTTP/2 that is of no use, or took back request after request; one line for a connection, which was ended"
     Shutdown "shutdown" "503, or as sent" "the door left before it was over: `process.drain` was, or a second TERM or INT came"

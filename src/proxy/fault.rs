@@ -216,7 +216,7 @@ impl Fault {
         match self {
             Fault::Head(problem) => Reply::problem(status, problem.to_string()),
             Fault::Path(problem) => Reply::problem(status, problem.to_string()),
-            Fault::Malformed => Reply::problem(status, "the request is not valid HTTP/1"),
+            Fault::Malformed => Reply::problem(status, "the request is not valid HTTP"),
             Fault::HeadTimeout(_) => Reply::problem(status, "the request's head did not arrive in time"),
             Fault::Client(ClientFault::BodyTimeout) => {
                 Reply::problem(status, "the request's body did not arrive in time")

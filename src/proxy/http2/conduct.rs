@@ -1,21 +1,22 @@
 //! What a client may send beside requests: frames that cost the door something and bring nobody anything.
 //!
-//! Every such frame costs credit, which comes back with time, and with what is done for the client. So nobody who reads
-//! what it asked for is ever in debt, and who sends PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, frames of
-//! unknown kinds or requests that it takes back at once (CVE-2019-9511 to 9518, CVE-2023-44487) without end soon is.
+//! Every such frame costs credit, as does a request until it is answered; credit comes back with time, and with what is
+//! done for the client. So nobody who reads what it asked for is ever in debt, and who sends PING, SETTINGS, PRIORITY,
+//! WINDOW_UPDATE, empty DATA, frames of unknown kinds, requests that it takes back at once or that nobody can answer
+//! (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2025-8671) without end soon is.
 
 use std::time::{Duration, Instant};
 
 use super::frames::{FrameHead, flag, kind};
 
-/// The most credit: a run of so many PINGs, or a quarter as many requests that are taken back.
+/// The most credit: a run of so many PINGs, or an eighth as many requests that are taken back.
 const MOST: u32 = 1000;
 
 /// Credit that comes back each second.
 const PER_SECOND: u32 = 100;
 
-/// A request taken back: an upstream may have begun with it.
-const RESET: u32 = 4;
+/// What makes the door do something of its own: a request, to take one back, SETTINGS, a piece of a body without any.
+const WORK: u32 = 4;
 
 /// What a client has left.
 #[derive(Debug)]
@@ -29,12 +30,12 @@ impl Conduct {
         Self { credit: MOST, counted: now }
     }
 
-    /// A frame came from the client; whether that is in debt now.
-    pub(super) fn received(&mut self, frame: FrameHead, now: Instant) -> bool {
+    /// A frame came from the client, which may begin a stream; whether the client is in debt now.
+    pub(super) fn received(&mut self, frame: FrameHead, begins: bool, now: Instant) -> bool {
         let cost = match frame.kind {
             kind::DATA if frame.has(flag::END_STREAM) || is_of_use(frame) => return false,
-            kind::HEADERS => return false,
-            kind::DATA | kind::RST_STREAM | kind::SETTINGS => RESET,
+            kind::HEADERS if !begins => return false,
+            kind::HEADERS | kind::DATA | kind::RST_STREAM | kind::SETTINGS => WORK,
             _ => 1,
         };
         if self.credit < cost {
@@ -50,7 +51,7 @@ impl Conduct {
     /// A frame went to the client: DATA, which it will open its windows again for, or the end of an answer.
     pub(super) fn sent(&mut self, frame: FrameHead) {
         let ends = matches!(frame.kind, kind::DATA | kind::HEADERS) && frame.has(flag::END_STREAM);
-        let earned = if ends { RESET } else { 0 } + if frame.kind == kind::DATA { 2 } else { 0 };
+        let earned = if ends { WORK } else { 0 } + if frame.kind == kind::DATA { 2 } else { 0 };
         self.credit = (self.credit + earned).min(MOST);
     }
 
@@ -85,7 +86,7 @@ mod tests {
     fn most(frame: FrameHead) -> Option<usize> {
         let now = Instant::now();
         let mut conduct = Conduct::new(now);
-        (1..=5000).find(|_| conduct.received(frame, now))
+        (1..=5000).find(|_| conduct.received(frame, false, now))
     }
 
     #[test]
@@ -100,7 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_bodies_are_not() {
+    fn so_are_requests_that_are_not_answered() {
+        let now = Instant::now();
+        let mut conduct = Conduct::new(now);
+        let head = frame(kind::HEADERS, 10, flag::END_HEADERS);
+        assert_eq!((1..=5000).find(|_| conduct.received(head, true, now)), Some(251));
+    }
+
+    #[test]
+    fn bodies_and_trailers_are_not() {
         assert_eq!(most(frame(kind::HEADERS, 10, flag::END_HEADERS)), None);
         assert_eq!(most(frame(kind::DATA, 1, 0)), None);
         assert_eq!(most(frame(kind::DATA, 0, flag::END_STREAM)), None);
@@ -113,12 +122,12 @@ mod tests {
         for _ in 0..100_000 {
             conduct.sent(frame(kind::DATA, 16_384, 0));
             // Some open both windows again for each piece.
-            assert!(!conduct.received(frame(WINDOW_UPDATE, 4, 0), now));
-            assert!(!conduct.received(frame(WINDOW_UPDATE, 4, 0), now));
+            assert!(!conduct.received(frame(WINDOW_UPDATE, 4, 0), false, now));
+            assert!(!conduct.received(frame(WINDOW_UPDATE, 4, 0), false, now));
         }
         for _ in 0..100_000 {
+            assert!(!conduct.received(frame(kind::HEADERS, 10, flag::END_STREAM), true, now));
             conduct.sent(frame(kind::HEADERS, 10, flag::END_STREAM));
-            assert!(!conduct.received(frame(kind::RST_STREAM, 4, 0), now));
         }
     }
 
@@ -127,8 +136,8 @@ mod tests {
         let now = Instant::now();
         let mut conduct = Conduct::new(now);
         let ping = frame(PING, 8, 0);
-        while !conduct.received(ping, now) {}
+        while !conduct.received(ping, false, now) {}
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..200).find(|_| conduct.received(ping, later)), Some(100));
+        assert_eq!((0..200).find(|_| conduct.received(ping, false, later)), Some(100));
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Driven<'a> {
     /// The tasks of its streams, which end with their streams' numbers.
     tasks: JoinSet<u32>,
     under_way: HashMap<u32, Arc<Connection>>,
+    /// How many requests h2 has refused by itself, and nobody was told of.
+    refused: u32,
     idle_since: Option<Instant>,
     heard: Ending,
     /// Whether the last word was said, and only has to get out.
@@ -72,6 +74,7 @@ impl<'a> Driven<'a> {
             seen,
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
+            refused: 0,
             idle_since: None,
             heard: Ending::No,
             is_leaving: false,
@@ -104,6 +107,12 @@ impl<'a> Driven<'a> {
         });
     }
 
+    /// How many requests were refused without a word since this was asked last: they are malformed, too many at a time
+    /// or larger than the client was told, and all that is known of them is that there were some.
+    pub(super) fn refused(&mut self) -> u32 {
+        std::mem::take(&mut self.refused)
+    }
+
     /// Lets go of the connection, and waits until every exchange on it is written down; why it ended, if that was the
     /// client's fault.
     pub(super) async fn end(self) -> Option<Fault> {
@@ -130,7 +139,10 @@ impl<'a> Driven<'a> {
                     self.blame(&e);
                     return Poll::Ready(None);
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    self.pass_by(u32::MAX);
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {}
             }
             let is_flood = self.fault.is_none() && self.seen.lock().is_flood;
@@ -159,7 +171,19 @@ impl<'a> Driven<'a> {
             self.h2.graceful_shutdown();
         }
         self.idle_since = None;
+        self.pass_by(asked.1.stream_id().as_u32());
         asked
+    }
+
+    /// Streams are taken up in their order: those before this one that were not never will be.
+    fn pass_by(&mut self, id: u32) {
+        let mut seen = self.seen.lock();
+        let is_whole = seen.head_since.is_none();
+        while let Some(first) = seen.begun.pop_front_if(|first| *first <= id) {
+            // The latest may have no end yet.
+            let refused = first < id && (is_whole || !seen.begun.is_empty());
+            self.refused += u32::from(refused);
+        }
     }
 
     /// Hears what the door asks.

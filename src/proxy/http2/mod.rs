@@ -82,7 +82,10 @@ impl Guard {
         digest: &WireDigest,
         shutdown: &ShutdownWatch,
     ) -> Option<Fault> {
-        while let Some((request, respond)) = driven.next().await {
+        loop {
+            let next = driven.next().await;
+            (0..driven.refused()).for_each(|_| self.note(connection, Fault::Malformed));
+            let Some((request, respond)) = next else { break };
             let stream = Arc::new(connection.stream());
             let id = respond.stream_id().as_u32();
             let arrived = Arrived { request, respond, stream: Arc::clone(&stream), wire: digest.clone() };

@@ -1,5 +1,6 @@
 //! A client's HTTP/2 connection on its way through h2: who sends what is seen here, and who does not read.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,8 @@ pub(super) struct Seen {
     pub is_flood: bool,
     /// Since when a request's head has been on its way.
     pub head_since: Option<Instant>,
+    /// The streams that were begun and not taken up yet.
+    pub begun: VecDeque<u32>,
     /// Since when the client has taken nothing of what there is for it.
     pub stalled_since: Option<Instant>,
     /// The stream, once h2 is done with it.
@@ -34,6 +37,8 @@ pub(super) struct Wire {
     sent: Frames,
     /// Whether the frame that is being received ends a request's head.
     ends_head: bool,
+    /// The latest stream that was begun.
+    latest: u32,
 }
 
 /// What a client begins with (RFC 9113, 3.4).
@@ -52,6 +57,7 @@ impl Wire {
             received: Frames::behind(PREFACE.len()),
             sent: Frames::default(),
             ends_head: false,
+            latest: 0,
         };
         (wire, seen)
     }
@@ -62,10 +68,15 @@ impl Wire {
 
     fn receive(&mut self, bytes: &[u8]) {
         let now = Instant::now();
-        let Self { received, conduct, seen, ends_head, .. } = self;
+        let Self { received, conduct, seen, ends_head, latest, .. } = self;
         let mut seen = seen.lock();
         received.see(bytes, |frame| {
-            seen.is_flood |= conduct.received(frame, now);
+            let begins = frame.kind == kind::HEADERS && frame.stream > *latest;
+            if begins && !seen.is_flood {
+                *latest = frame.stream;
+                seen.begun.push_back(frame.stream);
+            }
+            seen.is_flood |= conduct.received(frame, begins, now);
             note_head(frame, &mut seen, ends_head, now);
         });
         if *ends_head && received.is_whole() {

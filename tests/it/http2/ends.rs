@@ -7,7 +7,9 @@ use h2::Reason;
 use http::Method;
 
 use super::{door, door_with};
-use crate::support::http2::{Answer, Http2, request, send_all};
+use crate::support::http2::{
+    Answer, Came, END_HEADERS, END_STREAM, Frames, HEADERS, Http2, asking, good, request, send_all,
+};
 use crate::support::*;
 
 #[tokio::test]
@@ -170,9 +172,28 @@ async fn an_upload_that_nobody_waits_for_any_more_is_not_read_on() {
     let door = door(api.address()).await;
     let mut client = Http2::connect(door.client().address()).await;
     let (response, mut sender) = client.begin(request(Method::POST, "/"), false).await.unwrap();
-    let upload = send_all(&mut sender, Bytes::from(vec![0; 64 << 20]), true);
-    let (uploaded, response) = within("the answer", async { tokio::join!(upload, response) }).await;
+    let upload = async {
+        send_all(&mut sender, Bytes::from(vec![0; 64 << 20]), true).await.ok();
+        std::future::poll_fn(|cx| sender.poll_reset(cx)).await
+    };
+    let (reason, response) = within("the answer", async { tokio::join!(upload, response) }).await;
     assert_eq!(response.unwrap().status().as_u16(), 413);
-    assert!(uploaded.is_err_and(|e| e.reason() == Some(Reason::NO_ERROR)), "the rest is not wanted (RFC 9113, 8.1)");
+    assert_eq!(reason.unwrap(), Reason::NO_ERROR, "the rest is not wanted (RFC 9113, 8.1)");
     assert_eq!(client.get("/").await.status.as_u16(), 413);
+}
+
+#[tokio::test]
+async fn requests_that_never_reach_the_engine_are_lines_all_the_same() {
+    let api = Upstream::new().on("*", reply(200)).start().await;
+    let door = door(api.address()).await;
+    let mut client = Frames::greeted(door.client().address()).await;
+    let bad = asking("GET", &[("connection", "close")]);
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &bad).await;
+    assert_eq!(client.outcome().await, Came::Reset(Reason::PROTOCOL_ERROR));
+    client.send(HEADERS, END_HEADERS | END_STREAM, 3, &good()).await;
+    assert_eq!(client.outcome().await, Came::Answer);
+    let lines = door.log(2).await;
+    let mut causes: Vec<_> = lines.iter().map(|line| line["cause"].as_str()).collect();
+    causes.sort_unstable();
+    assert_eq!(causes, [None, Some("malformed_head")]);
 }

@@ -34,6 +34,9 @@ fn floods() -> Vec<Flood> {
             let head = frame(HEADERS, END_HEADERS | END_STREAM, 2 * turn + 1, &good());
             [head, frame(RST_STREAM, 0, 2 * turn + 1, &[0, 0, 0, 8])].concat()
         }),
+        ("requests beyond those allowed at a time", vec![], |turn| {
+            frame(HEADERS, END_HEADERS, 2 * turn + 1, &asking("POST", &[]))
+        }),
         ("resets of streams that broke rules", vec![], |turn| {
             // The door has to reset each of them itself (CVE-2025-8671, "MadeYouReset").
             let head = frame(HEADERS, END_HEADERS, 2 * turn + 1, &asking("POST", &[]));

@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint bench soak fuzz setup release
+.PHONY: demo test lint bench soak slow fuzz setup release
 
 demo: setup
 	$(CARGO) run --release --quiet -- demo
@@ -41,6 +41,10 @@ fuzz: setup
 	  cargo +nightly fuzz run $$target --fuzz-dir fuzz fuzz/corpus/$$target fuzz/seeds/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 || exit 1; \
 	done
+
+# The long form of another: 2,000 slow clients of each kind at once, against the release build.
+slow: setup
+	ONEDOOR_SLOW=1 $(CARGO) test --release --test process slow_clients -- --nocapture
 
 # cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use; tests
 # of shared rate limits start a redis-server of their own.

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_was_found_once_is_found_no_more() {
-        let targets: [(&str, fn(&[u8])); 6] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 6] = [
             ("wire", wire),
             ("head", head),
             ("path", path),

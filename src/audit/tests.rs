@@ -162,10 +162,10 @@ fn a_secret_in_the_file_is_told_and_one_from_outside_is_not() {
     }
     for fine in [
         "headers: {request: {set: {Authorization: 'Bearer ${SECRET}'}}}",
-        "headers: {request: {set: {x-api-key: '{identity.key}', x-user: abc}, remove: [authorization]}}".into(),
-        "headers: {response: {set: {cookie: a}}}".into(),
-        "rate_limit: {per: route, rate: 1/s, shared: '${REDIS}'}".into(),
-        "rate_limit: {per: route, rate: 1/s, shared: 'redis://127.0.0.1:6379'}".into(),
+        "headers: {request: {set: {x-api-key: '{identity.key}', x-user: abc}, remove: [authorization]}}",
+        "headers: {response: {set: {cookie: a}}}",
+        "rate_limit: {per: route, rate: 1/s, shared: '${REDIS}'}",
+        "rate_limit: {per: route, rate: 1/s, shared: 'redis://127.0.0.1:6379'}",
     ] {
         assert_eq!(filters(&format!("auth: off, {fine}")), [""; 0], "{fine}");
     }

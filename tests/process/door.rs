@@ -102,6 +102,18 @@ impl Door {
         }
     }
 
+    /// Where another listener is, of those that were told of before `web`: they come in the order of their names.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let words = format!("listener `{name}` on ");
+        let line = self.seen.iter().find_map(|line| line.split_once(&words)).expect("a listener of that name");
+        line.1.parse().expect("an address")
+    }
+
+    /// How many files it has open.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("proc").count()
+    }
+
     pub fn rewrite(&self, yaml: &str) {
         std::fs::write(&self.file, yaml).expect("the file is written");
     }

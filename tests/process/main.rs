@@ -7,3 +7,4 @@ mod compress;
 mod door;
 mod life;
 mod memory;
+mod slow;

@@ -57,8 +57,7 @@ pub use upstream::{
 };
 pub use value::{
     AccessFormat, AccessTarget, ByteRate, Count, EndpointAddress, FilePath, HostPolicy, Limit, LimitKey, ListenAddress,
-    LogLevel, Name, Network, OneOrMany, Percent, Period, Prefixes, PrivateKey, Protocol, ProxyVersion, Rate,
-    RawNode, RequestHeaderName, RequestHost, RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status,
-    StatusRange, Switch, Threads, TlsName, ToHttps, TrustedPeer, UpstreamUrl, Weight, by_header, is_inside,
-    is_inside_name,
+    LogLevel, Name, Network, OneOrMany, Percent, Period, Prefixes, PrivateKey, Protocol, ProxyVersion, Rate, RawNode,
+    RequestHeaderName, RequestHost, RequestPath, Resolved, SecretText, ServiceUrl, Share, Size, Status, StatusRange,
+    Switch, Threads, TlsName, ToHttps, TrustedPeer, UpstreamUrl, Weight, by_header, is_inside, is_inside_name,
 };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use pingora::{Error, ErrorType};
 use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType};
 use pingora_proxy::Session;
 
 use super::connection::Connection;

@@ -65,7 +65,7 @@ pub fn is_inside_name(name: &str) -> bool {
     }
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let is_below = |end: &&str| name.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    !name.contains('.') || INSIDE_NAMES.iter().any(|end| is_below(end))
+    !name.contains('.') || INSIDE_NAMES.iter().any(is_below)
 }
 
 impl EndpointAddress {

@@ -197,3 +197,24 @@ async fn requests_that_never_reach_the_engine_are_lines_all_the_same() {
     causes.sort_unstable();
     assert_eq!(causes, [None, Some("malformed_head")]);
 }
+
+#[tokio::test]
+async fn a_body_that_drips_is_a_408() {
+    let api = Upstream::new().on("*", reply(200)).start().await;
+    let door = door_with(api.address(), ", limits: {body_timeout: 200ms, body_rate: 1KiB/s}", "").await;
+    let mut client = Http2::connect(door.client().address()).await;
+    let (mut response, mut sender) = client.begin(request(Method::POST, "/"), false).await.unwrap();
+    let mut every = tokio::time::interval(Duration::from_millis(10));
+    // Never silent for half of `body_timeout`, and at a tenth of the rate.
+    let drip = async {
+        loop {
+            tokio::select! {
+                response = &mut response => return response,
+                _ = every.tick() => drop(sender.send_data(Bytes::from_static(b"x"), false)),
+            }
+        }
+    };
+    let response = within("the answer", drip).await.unwrap();
+    assert_eq!(response.status().as_u16(), 408);
+    assert_eq!(door.cause(1).await, ("client_body_timeout".into(), 408));
+}

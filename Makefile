@@ -46,14 +46,16 @@ fuzz: setup
 slow: setup
 	ONEDOOR_SLOW=1 $(CARGO) test --release --test process slow_clients -- --nocapture
 
-# cmake and a C compiler build the compression libraries that Pingora brings along; curl is what users would use; tests
-# of shared rate limits start a redis-server of their own.
+# cmake and a C compiler build the compression libraries that Pingora brings along; curl, gRPC and WebSockets in Python
+# are what users would use; tests of shared rate limits start a redis-server of their own.
 setup:
 	@for tool in cmake cc curl redis-server; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
+	/usr/bin/python3 -c 'import grpc, websockets' 2>/dev/null || missing="$$missing python3-grpcio python3-websockets"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing what is missing:$$missing"; \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl redis-server >/dev/null; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl redis-server \
+	    python3-grpcio python3-websockets >/dev/null; \
 	fi

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 /// the log. What a client merely says of itself is never in here.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Identity {
-    /// Whom it was issued for: a token's `sub`, a key's name, a user's name.
+    /// Whom it was issued for: a token's `sub`, a key's name, a user's name, a name in a certificate.
     pub subject: String,
-    /// How it was found out: `jwt`, `api_key`, `basic`, `forward`.
+    /// How it was found out: `jwt`, `api_key`, `basic`, `client_cert`, `forward`.
     pub via: Cow<'static, str>,
     /// What else is said of it: a token's claims, for example.
     pub claims: Map<String, Value>,

@@ -115,4 +115,10 @@ pub trait Filter: Send + Sync + 'static {
     /// Resolves when the filter has what it needs to do its work. The door waits for that before it takes the first
     /// request, but only for some seconds: a filter that is not ready then must refuse.
     async fn ready(&self) {}
+
+    /// Whether it is of no use where no client can show a certificate. A file that names it is then refused unless one of
+    /// its listeners asks clients for one.
+    fn needs_certificates(&self) -> bool {
+        false
+    }
 }

@@ -20,7 +20,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What services, their frameworks or the proxies before them are known to trust, and clients must not say of
-/// themselves: addresses, and the URL that some frameworks route by in place of the real one.
+/// themselves: addresses, certificates, and the URL that some frameworks route by in place of the real one.
 const SPOOFABLE: [HeaderName; 9] = [
     FORWARDED,
     X_REQUEST_ID,
@@ -33,8 +33,10 @@ const SPOOFABLE: [HeaderName; 9] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// The same, for whole families.
-const SPOOFABLE_FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
+/// The same, for whole families. Those of certificates are what nginx, HAProxy, AWS and RFC 9440 (4) name them by;
+/// Envoy's is `X-Forwarded-Client-Cert`.
+const SPOOFABLE_FAMILIES: [&str; 7] =
+    ["x-forwarded-", "x-original-", "client-cert", "x-client-cert", "ssl-client-", "x-ssl-client-", "x-amzn-mtls-"];
 
 /// Who is asking: the other end of the connection, or, if that is a trusted proxy, the last address in what it says
 /// that is not one.

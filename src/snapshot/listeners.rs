@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Snapshot;
+use super::{Made, Snapshot};
 use crate::config::{self, Config, ListenAddress, ListenerLimits, Name, Network, Problem, ToHttps};
 use crate::head::strict::HeadLimits;
 use crate::tls::{Remark, Tls};
@@ -124,6 +124,20 @@ fn refuse_a_circle(name: &Name, settings: &config::Listener, config: &Config, pr
     if settings.tls.is_some() && settings.redirect.is_some() {
         let path = ["listeners", name.as_ref(), "redirect"];
         let message = "this listener speaks `https` already; redirect from one without `tls`";
+        problems.push(config.source.problem(&path, message));
+    }
+}
+
+/// What asks for clients' certificates where no client can show any would refuse everybody.
+pub(super) fn refuse_vain_filters(config: &Config, filters: &[Made], problems: &mut Vec<Problem>) {
+    let asks = |listener: &config::Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some());
+    if config.listeners.values().any(asks) {
+        return;
+    }
+    for made in filters.iter().filter(|made| made.link.filter.needs_certificates()) {
+        let path: Vec<&str> = made.path.iter().map(AsRef::as_ref).collect();
+        let message = "this needs a certificate of the client, and no listener asks for one; give one \
+                       `tls: {client_auth: {ca: FILE, mode: request}}`";
         problems.push(config.source.problem(&path, message));
     }
 }

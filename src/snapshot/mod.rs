@@ -49,6 +49,8 @@ pub struct Snapshot {
 /// A filter and the settings that it was made of, so that an unchanged one can be kept over a reload.
 struct Made {
     owner: Box<str>,
+    /// Where in the file it stands.
+    path: Vec<Box<str>>,
     settings: Node,
     wildcards: Option<BTreeSet<String>>,
     link: Link,
@@ -86,6 +88,7 @@ pub fn compile(
     let made = filters.into_made();
     states.settle();
     let listeners = listeners::compile(&config, previous, &mut problems);
+    listeners::refuse_vain_filters(&config, &made, &mut problems);
     tests::compile(&config, &mut problems);
     let table = matchers::compile(&config, &mut problems);
     upstreams::warn_of_unused(&config, &mut problems);

@@ -274,7 +274,9 @@ impl<'a> Filters<'a> {
             }
         };
         let wildcards = wildcards.cloned();
-        self.made.push(Made { owner: owner.into(), settings: settings.clone(), wildcards, link: link.clone(), work });
+        let path = path.iter().map(|&key| key.into()).collect();
+        let (owner, settings) = (owner.into(), settings.clone());
+        self.made.push(Made { owner, path, settings, wildcards, link: link.clone(), work });
         Some(link)
     }
 }

@@ -282,7 +282,8 @@ async fn a_files_tests_say_who_asks_and_ask_no_issuer() {
 async fn what_could_never_work_is_refused_when_it_is_loaded() {
     for (auth, words) in [
         ("{}", "name a way"),
-        ("{client_cert: {}}", "listeners have no TLS yet"),
+        ("{client_cert: {}}", "no listener asks for one"),
+        ("{client_cert: {subject: cn}}", "common_name"),
         ("{jwt: {issuer: a, audience: b}}", "say where the issuer's keys are"),
         ("{jwt: {audience: b, jwks: \"https://id.test/\"}}", "issuer"),
         ("{jwt: {issuer: a, jwks: \"https://id.test/\"}}", "audience"),

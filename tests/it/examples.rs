@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use onedoor::config::Config;
 
+use crate::support::{Ca, Identity};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -27,8 +29,8 @@ async fn check(config: onedoor::config::Loaded, name: &Path) {
 
 #[tokio::test]
 async fn every_file_under_conf_passes_check() {
-    let mut count = 0;
-    for entry in std::fs::read_dir(root().join("conf")).unwrap() {
+    let (examples, mut count) = (examples(), 0);
+    for entry in std::fs::read_dir(examples.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             check(Config::load(&path), &path).await;
@@ -41,7 +43,8 @@ async fn every_file_under_conf_passes_check() {
 /// What the audit may find in the examples: most are of another subject than who may come in.
 #[test]
 fn the_audit_of_an_example_finds_what_it_leaves_out_on_purpose() {
-    for entry in std::fs::read_dir(root().join("conf")).unwrap() {
+    let examples = examples();
+    for entry in std::fs::read_dir(examples.path()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let meant = match &*name {
@@ -60,6 +63,34 @@ fn the_audit_of_an_example_finds_what_it_leaves_out_on_purpose() {
             found.iter().filter(|finding| !meant.contains(&finding.code)).map(ToString::to_string).collect();
         assert!(more.is_empty(), "{name}: {more:#?}");
         assert!(meant.iter().all(|code| found.iter().any(|finding| finding.code == *code)), "{name}: {found:?}");
+    }
+}
+
+/// A copy of conf/, beside the files that it names and nobody keeps in a repository.
+fn examples() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("conf"), folder.path());
+    certificates(&folder.path().join("certificates"));
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() { copy(&from, &to) } else { _ = std::fs::copy(&from, &to).unwrap() }
+    }
+}
+
+/// What conf/tls.yaml names.
+fn certificates(folder: &Path) {
+    std::fs::create_dir(folder).unwrap();
+    let ca = Ca::new("ca");
+    std::fs::write(folder.join("clients.pem"), ca.pem()).unwrap();
+    for (name, names) in [("shop", &["shop.example.com"][..]), ("api", &["api.example.com", "*.api.example.com"])] {
+        let Identity { cert, key } = ca.issue(names);
+        std::fs::write(folder.join(format!("{name}.crt")), cert).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key).unwrap();
     }
 }
 

@@ -5,7 +5,6 @@ mod ends;
 mod exchanges;
 mod floods;
 mod grpc;
-mod secure;
 
 use crate::support::*;
 

@@ -38,6 +38,7 @@ mod routing;
 mod security_headers;
 mod smuggling;
 mod streaming;
+mod tls;
 mod to_https;
 mod upstream_tls;
 mod upstreams;

@@ -33,7 +33,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("filter_failed", "takes a filter of one's own: tests/it/filters.rs"),
     ("upstream_write_failed", "what is no reset and no timeout when a request is written: no script brings it about"),
     ("client_read_timeout", "takes 30 s"),
-    ("misdirected", "it takes a listener with TLS: tests/it/tls.rs"),
+    ("misdirected", "it takes a listener with TLS: tests/it/tls/names.rs"),
     ("http2_error", "it is a connection's: tests/it/http2/conformance.rs"),
     ("http2_flood", "it is a connection's: tests/it/http2/floods.rs"),
     ("shutdown", "the door has no log any more that a row could read"),

@@ -6,10 +6,10 @@
 //!     jwt: {issuer: https://id.example.com, audience: api, jwks: https://id.example.com/jwks.json}
 //! ```
 //!
-//! The ways are asked in the order `jwt`, `api_key`, `basic`, `forward`, and the first that knows who asks decides.
+//! The ways are asked in the order `jwt`, `api_key`, `basic`, `client_cert`, `forward`, and the first that knows who asks decides.
 //! A credential that is there and no good is refused at once with a 401, whatever the other ways would say: a forged
 //! token must not be worth more than none. One that cannot be judged, since keys were never fetched or a service is
-//! down, is a 503. A request without any credential gets a 401 with the challenges of all ways (RFC 9110, 11.6.1).
+//! down, is a 503. A request without any credential gets a 401 with the challenges of all ways that have one (RFC 9110, 11.6.1).
 //! Neither says more than that; why stands in the log, as a cause such as `auth_expired` and as a reason.
 //!
 //! Who asks is there for the filters `require`, `rate_limit` and `headers` (`{identity.sub}`), and in the log. With
@@ -19,6 +19,7 @@
 
 mod api_key;
 mod basic;
+mod client_cert;
 mod forward;
 mod jwt;
 
@@ -32,7 +33,6 @@ use http::{HeaderValue, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::RawNode;
 use crate::filter::{
     Concern, Configure, Env, Filter, Flow, Identity, Problems, Reply, Request, Result, Stage, async_trait,
 };
@@ -68,6 +68,11 @@ pub(super) trait Way: Send + Sync {
         Ok(())
     }
 
+    /// Whether it is of no use where no client can show a certificate: see [`Filter::needs_certificates`].
+    fn needs_certificates(&self) -> bool {
+        false
+    }
+
     /// Work beside the requests: see [`Filter::run`].
     async fn run(&self) {}
 
@@ -93,14 +98,8 @@ pub(super) struct Config {
     basic: Option<basic::Config>,
     /// By what another service says of the request.
     forward: Option<forward::Config>,
-    /// By the certificate that the client shows: not yet, since listeners have no TLS.
-    client_cert: Option<RawNode>,
-}
-
-impl Config {
-    fn names_one(&self) -> bool {
-        self.jwt.is_some() || self.api_key.is_some() || self.basic.is_some() || self.forward.is_some()
-    }
+    /// By the certificate that the client has shown in the TLS handshake.
+    client_cert: Option<client_cert::Config>,
 }
 
 impl Auth {
@@ -152,6 +151,10 @@ impl Filter for Auth {
         Ok(self.refusal(None).because("auth_missing", "the request has no credentials").into())
     }
 
+    fn needs_certificates(&self) -> bool {
+        self.ways.iter().any(|way| way.needs_certificates())
+    }
+
     async fn run(&self) {
         join_all(self.ways.iter().map(|way| way.run())).await;
     }
@@ -169,18 +172,17 @@ impl Configure for Auth {
     fn configure(config: Config, env: &Env<'_>) -> std::result::Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut ways = Vec::new();
-        let names_one = config.names_one();
         add(&mut ways, &mut problems, "jwt", config.jwt.map(|jwt| jwt::way(jwt, env)));
         add(&mut ways, &mut problems, "api_key", config.api_key.map(|api_key| api_key::way(api_key, env)));
         add(&mut ways, &mut problems, "basic", config.basic.map(|basic| basic::way(basic, env)));
+        add(&mut ways, &mut problems, "client_cert", config.client_cert.map(client_cert::way));
         add(&mut ways, &mut problems, "forward", config.forward.map(|forward| forward::way(forward, env)));
-        if config.client_cert.is_some() {
-            problems.add(&["client_cert"], "listeners have no TLS yet, so no client can show a certificate");
-        } else if !names_one {
-            problems
-                .add(&[], "name a way, e.g. `auth: {jwt: {…}}`; for a route that anybody may use write `auth: off`");
+        let auth = problems.or(Self { ways })?;
+        if auth.ways.is_empty() {
+            let message = "name a way, e.g. `auth: {jwt: {…}}`; for a route that anybody may use write `auth: off`";
+            return Err(message.into());
         }
-        problems.or(Self { ways })
+        Ok(auth)
     }
 }
 

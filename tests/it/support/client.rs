@@ -52,13 +52,11 @@ impl Client {
 
     /// The same where it may fail.
     pub async fn try_connect(&self) -> io::Result<Connection> {
-        let (read, write) = tokio::io::split(Stream::connect(&self.address).await?);
         let host = match &self.address {
             Address::Tcp(address) => address.to_string(),
             Address::Unix(_) => "localhost".into(),
         };
-        let (framing, trailers) = (Framing::Length(0), Headers::default());
-        Ok(Connection { read: Reader::new(read), write, host, methods: VecDeque::new(), framing, trailers, cut: false })
+        Ok(Connection::over(Stream::connect(&self.address).await?, &host))
     }
 
     /// Sends bytes as they are, and gives all that came until the connection was closed or reset.
@@ -214,6 +212,25 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// One by this stream, for requests to this host where they don't say another.
+    pub fn over(stream: Stream, host: &str) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        Self {
+            read: Reader::new(read),
+            write,
+            host: host.to_owned(),
+            methods: VecDeque::new(),
+            framing: Framing::Length(0),
+            trailers: Headers::default(),
+            cut: false,
+        }
+    }
+
+    /// Sends a request whole where no response may come.
+    pub async fn try_send(&mut self, request: Request) -> io::Result<Response> {
+        within(format!("the response to {request}"), self.exchange(&request)).await
+    }
+
     /// Sends a request whole and waits for its whole response.
     #[track_caller]
     pub fn send(&mut self, request: Request) -> impl Future<Output = Response> {

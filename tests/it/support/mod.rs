@@ -32,6 +32,7 @@ mod peer;
 pub mod pki;
 pub mod redis;
 pub mod script;
+pub mod secure;
 pub mod tls;
 pub mod upstream;
 pub mod who;
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::client::TlsStream;
 
 pub use announced::Announced;
 pub use client::{Client, Connection, Request};
@@ -58,6 +60,7 @@ pub use pki::{Ca, FAR, Identity};
 pub use script::{
     Gate, Reply, Script, echo, garbage, mirror, raw, raw_then_close, raw_then_reset, reply, silence, upgrade,
 };
+pub use secure::Secure;
 pub use tls::{TlsServer, TlsUpstream};
 pub use upstream::{Closed, Port, Server, Upstream};
 pub use wire::{Direction, Wire};
@@ -129,11 +132,12 @@ impl From<&Address> for Address {
     }
 }
 
-/// A connection of either kind.
+/// A connection of any kind.
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -151,10 +155,13 @@ impl Stream {
 
     /// Ends the connection by a reset rather than an orderly end. A Unix socket knows none and is just closed.
     pub fn reset(self) {
-        if let Self::Tcp(stream) = self {
-            // Fails only where the peer was faster.
-            stream.set_zero_linger().ok();
-        }
+        let tcp = match &self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) => return,
+        };
+        // Fails only where the peer was faster.
+        tcp.set_zero_linger().ok();
     }
 
     /// Resolves when the peer has ended its side, even while unread bytes lie before that end.
@@ -163,6 +170,7 @@ impl Stream {
             let ready = match self {
                 Self::Tcp(stream) => stream.ready(tokio::io::Interest::READABLE).await,
                 Self::Unix(stream) => stream.ready(tokio::io::Interest::READABLE).await,
+                Self::Tls(stream) => stream.get_ref().0.ready(tokio::io::Interest::READABLE).await,
             };
             match ready {
                 Ok(ready) if !ready.is_read_closed() => {}
@@ -179,6 +187,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -188,6 +197,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -195,6 +205,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -202,6 +213,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

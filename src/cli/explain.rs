@@ -27,7 +27,8 @@ pub(super) struct Arguments {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     from: IpAddr,
-    /// The listener that the request comes in by; the first by name if none is given.
+    /// The listener that the request comes in by; if none is given the first by name that does not send everybody to
+    /// https.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// A claim of whom the request comes from, as if `auth` had found that out, e.g. --as sub=u1. May be given several

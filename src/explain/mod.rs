@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::filter::{Identity, Verdict};
 pub use crate::proxy::Peer;
 use crate::proxy::{self, Decision, Exchange, Fault, Incoming};
-use crate::snapshot::{Action, Snapshot};
+use crate::snapshot::{Action, Listener, Snapshot};
 use crate::upstream::Using;
 pub use trial::{Shortfall, try_all};
 
@@ -28,7 +28,8 @@ pub struct Question {
     pub headers: HeaderMap,
     /// Who asks.
     pub peer: Peer,
-    /// The listener that it comes in by; the first of the file if none is named.
+    /// The listener that it comes in by; if none is named the first by name, but one that sends everybody to `https`
+    /// only if there is no other.
     pub listener: Option<String>,
     /// Whom it comes from, as if `auth` had found that out already.
     pub identity: Option<Identity>,
@@ -144,7 +145,8 @@ enum Endpoints {
 
 async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoints) -> Explanation {
     let listener = question.listener.as_deref().and_then(|name| snapshot.listener(name));
-    let listener = listener.or_else(|| snapshot.listeners().first()).cloned();
+    let listener = listener.or_else(|| usual(snapshot.listeners())).cloned();
+    let is_secure = listener.as_deref().is_some_and(|listener| listener.tls.is_some());
     let mut headers = question.headers.clone();
     headers.entry(HOST).or_insert_with(|| host_of(&question.target));
     let incoming = Incoming {
@@ -154,7 +156,7 @@ async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoin
         headers: &headers,
         problem: None,
         peer: question.peer,
-        tls: None,
+        tls: is_secure.then(Arc::default),
     };
     let mut exchange = Exchange::new(snapshot.clone(), listener);
     exchange.identity = question.identity.clone().map(Arc::new);
@@ -174,6 +176,11 @@ async fn asked(snapshot: &Arc<Snapshot>, question: &Question, endpoints: Endpoin
         }
     }
     explanation
+}
+
+/// The listener of a question that names none.
+fn usual(listeners: &[Arc<Listener>]) -> Option<&Arc<Listener>> {
+    listeners.iter().find(|listener| listener.redirect.is_none()).or_else(|| listeners.first())
 }
 
 /// The `Host` that a client would send with this target.

@@ -17,8 +17,8 @@ pub struct Arrival {
     pub tls: Option<Arc<Secured>>,
 }
 
-/// What a TLS handshake has shown.
-#[derive(Debug)]
+/// What a TLS handshake has shown; by default nothing but that there was one.
+#[derive(Debug, Default)]
 pub struct Secured {
     /// The name that the client asked for (SNI), in small letters.
     pub server_name: Option<Box<str>>,

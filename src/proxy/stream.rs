@@ -76,6 +76,12 @@ impl GuardStream {
     }
 }
 
+/// Whether a client of TLS has closed its connection without `close_notify`, as many do. Where a message ends it says
+/// itself, in a tunnel too, so that nothing can be cut off unseen.
+fn is_end_without_word(read: &Poll<std::io::Result<()>>) -> bool {
+    matches!(read, Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
 /// A head that is larger than all limits, and by this, will not be read further. The head check has the exact limits;
 /// this is what a client can make the door keep.
 const SLACK: usize = 48 << 10;
@@ -96,7 +102,10 @@ impl AsyncRead for GuardStream {
         let (before, room) = (buf.filled().len(), buf.remaining());
         let (outgoing, stream, tunnel) = self.parts();
         ready!(outgoing.poll_turn(stream, tunnel, cx))?;
-        let result = Pin::new(&mut *stream).poll_read(cx, buf);
+        let mut result = Pin::new(&mut *stream).poll_read(cx, buf);
+        if is_end_without_word(&result) {
+            result = Poll::Ready(Ok(()));
+        }
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             outgoing.read(room, bytes.len());
             self.see(bytes);

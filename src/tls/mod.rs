@@ -17,7 +17,9 @@
 //! By ring, which Pingora brings and upstreams use, so that the door has one library for it. aws-lc-rs was measured
 //! beside it (`bench/handshakes`): a full handshake of TLS 1.3 takes the server 114 µs instead of 131 with a key on
 //! P-256, but 366 instead of 734 with RSA of 2048 bits. So it is the better choice for RSA, and for a post-quantum key
-//! exchange, which ring does not have; for P-256 it does not make up for a second library in C.
+//! exchange, which ring does not have; for P-256 it does not make up for a second library in C. With both, rustls has no
+//! provider of its own choice any more: Pingora's connectors then install ring for the whole process, and what is built
+//! before them without naming one, as TLS to Redis is, panics. So who switches has to install one at the very start.
 
 mod certificate;
 mod clients;
@@ -196,7 +198,7 @@ fn server_config(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(material.by_name()));
-    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1", b"http/1.0"] } else { &[b"http/1.1", b"http/1.0"] };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = tickets;

@@ -82,3 +82,15 @@ async fn explain_says_it() {
     question.listener = Some("other".into());
     assert_eq!(explain(&door.server().snapshot(), &question).await.status, Some(200));
 }
+
+#[tokio::test]
+async fn a_files_tests_are_for_the_listener_that_requests_are_sent_to() {
+    let yaml = |listeners: &str, status: u16| {
+        format!(
+            "listeners: {{{listeners}}}\nroutes: {{all: {{path: /, respond: {{status: 204}}}}}}\ntests: [{{get: /, expect: {{status: {status}}}}}]"
+        )
+    };
+    let (plain, other) = ("a: {address: \"127.0.0.1:0\", redirect: https}", "b: {address: \"127.0.0.1:0\"}");
+    assert_eq!(Gateway::refused(&yaml(&format!("{plain}, {other}"), 204)).await, Vec::<String>::new());
+    assert_eq!(Gateway::refused(&yaml(plain, 308)).await, Vec::<String>::new());
+}

@@ -174,6 +174,7 @@ fn http2_is_offered_first_where_it_is_on_and_not_at_all_where_it_is_off() {
     assert_eq!(agreed(&["http/1.1", "h2"], &with).unwrap().as_deref(), Some("h2"));
     assert_eq!(agreed(&["http/1.1"], &with).unwrap().as_deref(), Some("http/1.1"));
     assert_eq!(agreed(&["h2", "http/1.1"], &without).unwrap().as_deref(), Some("http/1.1"));
+    assert_eq!(agreed(&["http/1.0"], &with).unwrap().as_deref(), Some("http/1.0"));
     assert_eq!(agreed(&[], &with).unwrap(), None);
     assert_eq!(agreed(&["h2"], &without).unwrap_err(), rustls::Error::NoApplicationProtocol);
 }

@@ -100,12 +100,61 @@ async fn bodies_and_tunnels_pass_whole() {
     let mut client = files.client().connect(door.client().address(), "door.test").await;
     let response = client.send(Request::new("POST", "/mirror").body(body.clone())).await;
     assert!(response.body == body, "{} bytes", response.body.len());
+    let mut client = chat(&files, &door).await;
+    client.write("hello").await;
+    assert_eq!(client.read_exactly(5).await, b"hello");
+}
+
+#[tokio::test]
+async fn on_paper_a_request_to_a_listener_by_tls_comes_by_https() {
+    let files = Files::new();
+    let tests = "tests: [{get: /, expect: {headers: {x-forwarded-proto: https}}}]";
+    let yaml = files.yaml(DOOR, "", &format!("routes: {{all: {{path: /, to: \"http://127.0.0.1:1\"}}}}\n{tests}"));
+    assert_eq!(Gateway::refused(&yaml).await, Vec::<String>::new());
+}
+
+/// An open tunnel.
+async fn chat(files: &Files, door: &Gateway) -> Connection {
+    let mut client = files.client().connect(door.client().address(), "door.test").await;
     let upgrade = get("/chat").header("connection", "upgrade").header("upgrade", "websocket");
     let upgrade = upgrade.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     client.send_head(upgrade).await;
     assert_eq!(client.read_head().await.status, 101);
+    client
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_tunnel_without_close_notify_just_leaves() {
+    let files = Files::new();
+    let api = Upstream::new().on("/chat", upgrade("websocket")).start().await;
+    let door = files.door("", &to(&api)).await;
+    let mut client = chat(&files, &door).await;
     client.write("hello").await;
     assert_eq!(client.read_exactly(5).await, b"hello");
+    // The socket is closed, and nothing is said.
+    drop(client);
+    let line = &door.log(1).await[0];
+    assert_eq!((line["status"].as_u64(), line["cause"].as_str()), (Some(101), None), "{line}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_short_without_close_notify_is_no_whole_one() {
+    let files = Files::new();
+    let api = Upstream::new().on("*", reply(200)).start().await;
+    let door = files.door("", &to(&api)).await;
+    for head in [
+        Request::new("POST", "/").header("content-length", "10"),
+        Request::new("POST", "/").header("transfer-encoding", "chunked"),
+    ] {
+        let mut client = files.client().connect(door.client().address(), "door.test").await;
+        client.send_head(head).await;
+        client.write("3\r\nabc\r\n").await;
+        api.wait_for_connections(1).await;
+    }
+    for line in door.log(2).await {
+        assert_eq!(line["cause"], "client_gone", "{line}");
+    }
+    assert!(api.requests().iter().all(|request| !request.complete));
 }
 
 #[tokio::test]

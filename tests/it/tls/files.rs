@@ -18,7 +18,7 @@ async fn each_file_that_is_no_good_is_told_at_its_place() {
         (pair("door.key", "door.key"), "certificates[0].cert", "holds no certificate"),
         (pair("broken.crt", "door.key"), "certificates[0].cert", "broken.crt"),
         (pair("door.crt", "door.crt"), "certificates[0].key", "key"),
-        (pair("door.crt", "other.key"), "certificates[0].key", "other"),
+        (pair("door.crt", "other.key"), "certificates[0].key", "this is not the key"),
         (pair("ended.crt", "ended.key"), "certificates[0].cert", "expired"),
         (clients("none.pem"), "client_auth.ca", "cannot read"),
         (clients("empty.pem"), "client_auth.ca", "holds no certificate"),

@@ -15,7 +15,8 @@ async def main():
     url, options, proto = sys.argv[1], {}, "http"
     if len(sys.argv) > 3:
         host, port = sys.argv[2].rsplit(":", 1)
-        options = {"ssl": ssl.create_default_context(cafile=sys.argv[3]), "host": host, "port": int(port)}
+        options = {"ssl": ssl.create_default_context(cafile=sys.argv[3]), "server_hostname": "door.test"}
+        options |= {"host": host, "port": int(port)}
         proto = "https"
     async with websockets.connect(f"{url}/chat?room=1", subprotocols=["chat"], max_size=None, **options) as socket:
         equal(socket.subprotocol, "chat")

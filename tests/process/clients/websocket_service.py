@@ -10,7 +10,7 @@ async def echo(socket):
     await socket.send(f"{socket.path} {socket.request_headers.get('x-forwarded-proto')}")
     async for message in socket:
         if message == "close":
-            await socket.close(4001, "as you wish")
+            return await socket.close(4001, "as you wish")
         else:
             await socket.send(message)
 

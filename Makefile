@@ -47,9 +47,10 @@ slow: setup
 	ONEDOOR_SLOW=1 $(CARGO) test --release --test process slow_clients -- --nocapture
 
 # cmake and a C compiler build the compression libraries that Pingora brings along; curl, gRPC and WebSockets in Python
-# are what users would use; tests of shared rate limits start a redis-server of their own.
+# are what users would use; tests of shared rate limits start a redis-server of their own, and those of ACME a pebble
+# (a CA).
 setup:
-	@for tool in cmake cc curl redis-server; do \
+	@for tool in cmake cc curl redis-server pebble; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	/usr/bin/python3 -c 'import grpc, websockets' 2>/dev/null || missing="$$missing python3-grpcio python3-websockets"; \
@@ -57,5 +58,5 @@ setup:
 	  echo "installing what is missing:$$missing"; \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends cmake gcc libc6-dev curl redis-server \
-	    python3-grpcio python3-websockets >/dev/null; \
+	    python3-grpcio python3-websockets pebble >/dev/null; \
 	fi

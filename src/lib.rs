@@ -25,6 +25,7 @@
 //! | 4 | [`snapshot`] | `compile(config, registry, previous)`: all or every problem |
 //! | 3 | `filters`, [`route`] | the filters that come along, a file each; which request takes which route |
 //! | 2 | [`filter`] | the contract for filters: `Filter`, `Configure`, `Flow`, chain, registry |
+//! | 1½ | [`acme`] | certificates that the door orders itself, for [`tls`] to follow |
 //! | 1 | [`head`], `proxy_protocol`, `seldom`, `template`, [`tls`], [`upstream`] | a request's head; the PROXY header; what is told now and then; texts with `{variables}`; TLS with clients; whose turn it is, and how it is reached |
 //! | ½ | `pem`, `watch` | certificates and keys from files; signs that a file has changed |
 //! | 0 | [`config`] | the shape of the file, narrow values, places (line:column), secrets; alone knows the YAML crate |
@@ -49,6 +50,7 @@
 //! test. No filter is named outside `filters`. No name is resolved, and nothing is looked up by name, while a request
 //! waits.
 
+pub mod acme;
 pub mod audit;
 mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! `listeners`: where the door accepts connections.
 
+mod acme;
 mod limits;
 mod tls;
 
@@ -7,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::value::{ListenAddress, ToHttps, TrustedPeer};
+pub use acme::{Acme, AcmeChallenge, Domain, Email, ExternalAccount};
 pub use limits::ListenerLimits;
 pub use tls::{ClientAuth, ClientAuthMode, ListenerTls, ServerCertificate, TlsVersion};
 

@@ -40,7 +40,10 @@ pub use decode::decode;
 pub use document::{Config, Incomplete, Rest};
 pub use env::Lookup;
 pub use file::{Loaded, Refused, read as read_file};
-pub use listener::{ClientAuth, ClientAuthMode, Listener, ListenerLimits, ListenerTls, ServerCertificate, TlsVersion};
+pub use listener::{
+    Acme, AcmeChallenge, ClientAuth, ClientAuthMode, Domain, Email, ExternalAccount, Listener, ListenerLimits,
+    ListenerTls, ServerCertificate, TlsVersion,
+};
 pub use node::Node;
 pub use problem::{Place, Problem, Severity};
 pub use process::{AccessLog, Log, Process};

@@ -10,7 +10,7 @@ use super::exchange::{Exchange, Onward, Peer, Taken};
 use super::fault::Fault;
 use super::{forwarded, headers, key};
 use crate::config::Percent;
-use crate::filter::{Chain, Outcome, Reply, Request, Subject, Verdict};
+use crate::filter::{Body, Chain, Outcome, Reply, Request, Subject, Verdict};
 use crate::head::grpc::Dialect;
 use crate::head::strict;
 use crate::head::wire::WireProblem;
@@ -57,7 +57,8 @@ pub enum Decision {
 pub fn route(exchange: &mut Exchange, incoming: &Incoming<'_>) -> Result<(), Box<Decision>> {
     identify(exchange, incoming);
     let path = understand(exchange, incoming).map_err(refuse)?;
-    if let Some(reply) = to_https(exchange, &path) {
+    let reply = to_ca(exchange, incoming, &path).or_else(|| to_https(exchange, &path));
+    if let Some(reply) = reply {
         exchange.asked.path = Some(path);
         return Err(Box::new(Decision::Reply(reply)));
     }
@@ -227,6 +228,18 @@ fn is_misdirected(host: &str, incoming: &Incoming<'_>) -> bool {
     server_name.is_some_and(|name| name.trim_end_matches('.') != host)
 }
 
+/// What a CA is answered that looks whether a name is ours (RFC 8555, 8.3). Anybody else gets what was always there.
+fn to_ca(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Option<Reply> {
+    let token = path.forwarded().strip_prefix(ACME_CHALLENGE)?;
+    if incoming.tls.is_some() || !matches!(*incoming.method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut ordered = exchange.snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref());
+    let answer = ordered.find_map(|acme| acme.answers().to_request(token))?;
+    let kind = HeaderValue::from_static("application/octet-stream");
+    Some(Reply { body: Body::Bytes(kind, answer), ..Reply::status(200) })
+}
+
 /// The same address by `https`, where the listener sends its clients there.
 fn to_https(exchange: &Exchange, path: &Path) -> Option<Reply> {
     let redirect = exchange.listener.as_deref().and_then(|listener| listener.redirect)?;
@@ -235,6 +248,9 @@ fn to_https(exchange: &Exchange, path: &Path) -> Option<Reply> {
     let location = format!("https://{}{port}{}{query}", exchange.asked.host, path.forwarded());
     Some(Reply::redirect(308, &location))
 }
+
+/// Below which path CAs ask.
+const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 
 /// The kind of filter that answers preflights.
 const CORS: &str = "cors";

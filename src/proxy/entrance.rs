@@ -3,6 +3,7 @@
 
 mod handshake;
 mod preface;
+mod question;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -62,10 +63,11 @@ async fn pass(mut stream: Stream, connection: &mut Entered) -> Option<Speaks> {
         connection.arrive(arrival);
         return in_the_clear(stream, connection).await;
     };
-    let secure = within(connection.limits().handshake_timeout.0, secure(stream, tls)).await;
+    let secure = secure(stream, tls, connection.settings().acme.as_deref());
+    let secure = within(connection.limits().handshake_timeout.0, secure).await;
     let secure = secure.unwrap_or(Err((TurnedAway::TlsHandshakeTimeout, None)));
     let secure =
-        secure.map_err(|(reason, detail)| turn_client_away(connection, peer, reason, detail.as_deref())).ok()?;
+        secure.map_err(|(reason, detail)| turn_client_away(connection, peer, reason, detail.as_deref())).ok()??;
     connection.arrive(Arrival { tls: Some(secure.secured), ..arrival });
     Some(if secure.is_http2 { Speaks::Http2(secure.stream) } else { Speaks::Http1(secure.stream) })
 }

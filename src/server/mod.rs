@@ -24,6 +24,7 @@ use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::acme::Acme;
 use crate::config::{AccessFormat, AccessTarget, Config, Log, Name, Problem, Threads};
 use crate::explain::try_all;
 use crate::filter::Registry;
@@ -102,6 +103,7 @@ impl Server {
         join(begin(&snapshot), begin_filters(&snapshot)).await;
         let guard = guards(&proxy, &gateway, &open);
         listeners.start(plan, &gateway.snapshot(), guard);
+        begin_orders(&snapshot);
         Ok((Self { registry, gateway, proxy, open, listeners, access, threads }, warnings))
     }
 
@@ -157,6 +159,7 @@ impl Server {
         self.access = snapshot.config().log.clone();
         let guard = guards(&self.proxy, &self.gateway, &self.open);
         self.listeners.start(plan, &snapshot, guard);
+        begin_orders(&snapshot);
         warnings.extend(self.needs_restart(snapshot.config()));
         warnings.extend(files::too_few(snapshot.config()));
         Ok(warnings)
@@ -240,12 +243,18 @@ pub fn threads(config: &Config) -> usize {
 /// Begins the checks and discoveries of a snapshot that is going to be served, and gives those that have no endpoints
 /// yet a moment to find some.
 async fn begin(snapshot: &Snapshot) {
+    snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref()).for_each(|acme| acme.prepare());
     snapshot.listeners().iter().filter_map(|listener| listener.tls.as_ref()).for_each(Tls::start);
     snapshot.upstreams().for_each(Upstream::start);
     join_all(snapshot.upstreams().map(|upstream| upstream.known())).await;
 }
 
-/// Ends the checks and discoveries of upstreams, and the watch over certificates, that the next snapshot has not taken
+/// Begins to order and renew certificates, now that what CAs ask is answered.
+fn begin_orders(snapshot: &Snapshot) {
+    snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref()).for_each(Acme::start);
+}
+
+/// Ends the checks and discoveries of upstreams, the watch over certificates and the orders of some, that the next snapshot has not taken
 /// over as they are: exchanges under way may hold them for hours.
 fn end_replaced(before: &Snapshot, next: &Snapshot) {
     for upstream in before.upstreams() {
@@ -257,6 +266,12 @@ fn end_replaced(before: &Snapshot, next: &Snapshot) {
         let is_kept = |kept: &Arc<Listener>| kept.tls.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tls));
         if !next.listeners().iter().any(is_kept) {
             tls.stop();
+        }
+    }
+    for acme in before.listeners().iter().filter_map(|listener| listener.acme.as_ref()) {
+        let is_kept = |kept: &Arc<Listener>| kept.acme.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, acme));
+        if !next.listeners().iter().any(is_kept) {
+            acme.stop();
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{Made, Snapshot};
-use crate::config::{self, Config, ListenAddress, ListenerLimits, Name, Network, Problem, ToHttps};
+use crate::acme::Acme;
+use crate::config::{self, AcmeChallenge, Config, ListenAddress, ListenerLimits, Name, Network, Problem, ToHttps};
 use crate::head::strict::HeadLimits;
 use crate::tls::{Remark, Tls};
 
@@ -28,6 +29,8 @@ pub struct Listener {
     pub head: HeadLimits,
     /// TLS with its clients, if it has that.
     pub tls: Option<Arc<Tls>>,
+    /// Who orders and renews a certificate for that. Listeners that ask for the same have the same.
+    pub acme: Option<Arc<Acme>>,
 }
 
 /// What Pingora 0.9.1 reads of a head at most, less a line that it does not count.
@@ -40,7 +43,7 @@ const MOST_HEADERS: u32 = 256;
 const MOST_TARGET_BYTES: u64 = 64 << 10;
 
 impl Listener {
-    fn new(name: &Name, settings: &config::Listener, tls: Option<Arc<Tls>>) -> Self {
+    fn new(name: &Name, settings: &config::Listener, tls: Option<Arc<Tls>>, acme: Option<Arc<Acme>>) -> Self {
         let limits = settings.limits.clone();
         let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         let head = HeadLimits {
@@ -57,6 +60,7 @@ impl Listener {
             limits,
             head,
             tls,
+            acme,
         }
     }
 
@@ -72,6 +76,7 @@ impl Listener {
             limits: ListenerLimits::default(),
             head: HeadLimits::default(),
             tls: None,
+            acme: None,
         }
     }
 }
@@ -79,13 +84,15 @@ impl Listener {
 /// The listeners, in the order of their names.
 pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Arc<Listener>> {
     refuse_one_address(config, problems);
-    let mut listeners = Vec::new();
+    let mut listeners: Vec<Arc<Listener>> = Vec::new();
     for (name, settings) in &config.listeners {
         refuse_beyond_reading(name, &settings.limits, config, problems);
         refuse_a_circle(name, settings, config, problems);
         let before = previous.and_then(|previous| previous.listener(name.as_str()));
         let tls = tls(name, settings, before.and_then(|before| before.tls.as_ref()), config, problems);
-        listeners.push(Arc::new(Listener::new(name, settings, tls)));
+        let known = listeners.iter().chain(previous.into_iter().flat_map(Snapshot::listeners));
+        let acme = acme(name, settings, known, config, problems);
+        listeners.push(Arc::new(Listener::new(name, settings, tls, acme)));
     }
     listeners
 }
@@ -107,10 +114,42 @@ fn tls(
             Some(tls)
         }
         Err(remarks) => {
-            problems.extend(remarks.iter().map(|remark| config.source.problem(&path(name, remark), &*remark.message)));
+            tell(name, &remarks, config, problems);
             None
         }
     }
+}
+
+/// Who orders a certificate for a listener; `None` if nobody is to, or if there is a problem with it.
+fn acme<'a>(
+    name: &Name,
+    settings: &config::Listener,
+    mut known: impl Iterator<Item = &'a Arc<Listener>>,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<Acme>> {
+    let asked = settings.tls.as_ref()?.acme.as_ref()?;
+    refuse_unanswered(name, asked, config, problems);
+    let same = known.find_map(|listener| listener.acme.as_ref().filter(|acme| acme.is_of(asked)));
+    if let Some(same) = same {
+        return Some(same.clone());
+    }
+    let compiled = Acme::compile(asked);
+    compiled.map(Arc::new).map_err(|remarks| tell(name, &remarks, config, problems)).ok()
+}
+
+/// What a CA asks in the clear has to be asked somewhere.
+fn refuse_unanswered(name: &Name, asked: &config::Acme, config: &Config, problems: &mut Vec<Problem>) {
+    if asked.challenge == AcmeChallenge::Http01 && config.listeners.values().all(|listener| listener.tls.is_some()) {
+        let path = ["listeners", name.as_ref(), "tls", "acme", "challenge"];
+        let message = "`http-01` is answered by listeners without `tls`, and there is none; add the one that clients \
+                       of port 80 get to, such as `web: {address: \"[::]:80\", redirect: https}`, or use `tls-alpn-01`";
+        problems.push(config.source.problem(&path, message));
+    }
+}
+
+fn tell(name: &Name, remarks: &[Remark], config: &Config, problems: &mut Vec<Problem>) {
+    problems.extend(remarks.iter().map(|remark| config.source.problem(&path(name, remark), &*remark.message)));
 }
 
 /// Where in the file the value stands that a remark is about.

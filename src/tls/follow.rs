@@ -114,6 +114,7 @@ fn files(settings: &ListenerTls) -> Vec<PathBuf> {
             files.push(key.clone());
         }
     }
+    files.extend(settings.acme.as_ref().map(|acme| acme.file().into()));
     files.extend(settings.client_auth.as_ref().map(|clients| clients.ca.as_ref().to_owned()));
     files
 }

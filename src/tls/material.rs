@@ -8,13 +8,15 @@ use super::certificate::Served;
 use super::clients::Clients;
 use super::names::ByName;
 use super::remark::Remark;
-use crate::config::ListenerTls;
+use crate::config::{Acme, Domain, ListenerTls};
 
 /// All that a listener's configuration is made of. Two are equal if the files hold the same.
 #[derive(PartialEq)]
 pub(super) struct Material {
-    /// In the order of the file; at least one.
+    /// In the order of the file, and behind them the one that the door orders itself, once it is there.
     pub certificates: Vec<Arc<Served>>,
+    /// The names of that one, in whose place no other certificate is shown.
+    ordered: Vec<Domain>,
     pub clients: Option<Arc<Clients>>,
 }
 
@@ -44,9 +46,16 @@ impl Material {
             let old = before.and_then(|before| before.clients.as_ref());
             findings.take(Clients::read(of, now), old, &["client_auth"])
         });
-        findings.warnings.extend(warn_of_names(&certificates));
         let is_whole = certificates.len() == settings.certificates.len() && !matches!(clients, Some(None));
-        findings.material = is_whole.then(|| Self { certificates, clients: clients.flatten() });
+        let ordered = settings.acme.as_ref().map_or(&[][..], |acme| &acme.domains);
+        findings.warnings.extend(warn_of_names(&certificates));
+        findings.warnings.extend(warn_of_ordered(&certificates, ordered));
+        if let Some(acme) = &settings.acme {
+            let old = before.and_then(|before| before.certificates.get(settings.certificates.len()));
+            certificates.extend(findings.take_ordered(acme, old, now));
+        }
+        findings.material =
+            is_whole.then(|| Self { certificates, ordered: ordered.to_vec(), clients: clients.flatten() });
         findings
     }
 
@@ -57,11 +66,27 @@ impl Material {
 
     /// For the choice in a handshake.
     pub fn by_name(&self) -> ByName {
-        ByName::new(&self.certificates)
+        ByName::new(&self.certificates, &self.ordered)
     }
 }
 
 impl Findings {
+    /// The certificate that the door orders itself. There may be none yet, and one that is no good is ordered anew: both
+    /// are no reason to serve nothing. When it ends is watched by who orders it.
+    fn take_ordered(&mut self, acme: &Acme, old: Option<&Arc<Served>>, now: SystemTime) -> Option<Arc<Served>> {
+        if matches!(acme.file().as_ref().try_exists(), Ok(false)) {
+            return old.cloned();
+        }
+        match Served::read(&acme.certificate(), now) {
+            Ok((new, _)) => Some(Arc::new(new)),
+            Err(problems) => {
+                let why = problems.into_iter().map(|why| Remark::new(["acme", "store"], why.message));
+                self.warnings.extend(why);
+                old.cloned()
+            }
+        }
+    }
+
     fn take<T>(&mut self, read: Read<T>, old: Option<&Arc<T>>, at: &[&str]) -> Option<Arc<T>> {
         let below = |remarks: Vec<Remark>| remarks.into_iter().map(|remark| remark.below(at)).collect::<Vec<_>>();
         match read {
@@ -75,6 +100,14 @@ impl Findings {
             }
         }
     }
+}
+
+/// Names that are ordered in vain, since a certificate of the list is for just them.
+fn warn_of_ordered(certificates: &[Arc<Served>], ordered: &[Domain]) -> Option<Remark> {
+    let shown = |domain: &&Domain| certificates.iter().any(|of| of.names.iter().any(|name| name == domain.as_str()));
+    let domain = ordered.iter().find(shown)?;
+    let message = format!("`{domain}` is also a name of one of `certificates`, which its clients get; remove one");
+    Some(Remark::new(["acme", "domains"], message))
 }
 
 /// Names that say nothing: those that an earlier certificate of the same kind of key has, and none at all.

@@ -78,7 +78,7 @@ struct State {
 /// How a listener's TLS is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsStatus {
-    /// What clients are shown, in the order of the file.
+    /// What clients are shown, in the order of the file; last the one that the door orders itself, once it is there.
     pub certificates: Vec<CertificateStatus>,
     /// Why the files, as they were read last, are not all in use; what they held before is.
     pub last_error: Option<String>,
@@ -114,6 +114,11 @@ impl Tls {
         previous: Option<&Arc<Self>>,
         now: SystemTime,
     ) -> Result<(Arc<Self>, Vec<Remark>), Vec<Remark>> {
+        if settings.certificates.is_empty() && settings.acme.is_none() {
+            let message = "there is no certificate; name some by `certificates: [{cert: FILE, key: FILE}]`, or have the \
+                           door order one by `acme`";
+            return Err(vec![Remark::new([], message)]);
+        }
         let Findings { material, problems, warnings } = Material::read(settings, None, now);
         let Some(material) = material.filter(|_| problems.is_empty()) else { return Err(problems) };
         let before = previous.map(|previous| previous.current.load_full());

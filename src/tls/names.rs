@@ -7,10 +7,13 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{KeyKind, Served};
+use crate::config::Domain;
 
 /// The certificates of a listener by the name that clients ask for (SNI, RFC 6066 section 3): the one for just this
 /// name, else the one for `*.` before the rest of it (RFC 6125 6.4.3: one label), else the default. Of those for the
 /// same name it is one that the client can check.
+///
+/// Who asks for a name that a certificate is only ordered for yet gets none, rather than the default.
 #[derive(Debug)]
 pub(super) struct ByName {
     exact: HashMap<String, Group>,
@@ -24,7 +27,7 @@ pub(super) struct ByName {
 struct Group(Vec<(KeyKind, Arc<CertifiedKey>)>);
 
 impl ByName {
-    pub fn new(certificates: &[Arc<Served>]) -> Self {
+    pub fn new(certificates: &[Arc<Served>], ordered: &[Domain]) -> Self {
         let mut this = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Group::default() };
         for served in certificates {
             if certificates.first().is_some_and(|first| first.names == served.names) {
@@ -38,14 +41,22 @@ impl ByName {
                 group.or_default().add(served);
             }
         }
+        for name in ordered.iter().map(Domain::as_str) {
+            if this.named(name).is_none() {
+                this.exact.insert(name.to_owned(), Group::default());
+            }
+        }
         this
     }
 
     fn group(&self, name: Option<&str>) -> &Group {
         let Some(name) = name else { return &self.default };
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        let wildcard = || self.wildcard.get(name.split_once('.')?.1);
-        self.exact.get(&name).or_else(wildcard).unwrap_or(&self.default)
+        self.named(&name).unwrap_or(&self.default)
+    }
+
+    fn named(&self, name: &str) -> Option<&Group> {
+        self.exact.get(name).or_else(|| self.wildcard.get(name.split_once('.')?.1))
     }
 }
 

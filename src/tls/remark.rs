@@ -13,7 +13,7 @@ pub struct Remark {
 }
 
 impl Remark {
-    pub(super) fn new<const N: usize>(at: [&str; N], message: impl Into<String>) -> Self {
+    pub(crate) fn new<const N: usize>(at: [&str; N], message: impl Into<String>) -> Self {
         Self { at: at.map(str::to_owned).into(), message: message.into() }
     }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use super::Acme;
 use crate::config::problem::shortened;
 use crate::config::suggest::did_you_mean;
 use crate::config::value::{FilePath, PrivateKey};
@@ -17,9 +18,12 @@ use crate::config::value::{FilePath, PrivateKey};
 pub struct ListenerTls {
     /// What clients are shown, by the name that they ask for (SNI): the one for just this name, else the one for
     /// `*.` in the place of its first label, else the first of the list, which is also for clients that name nobody.
-    #[serde(deserialize_with = "at_least_one")]
+    /// May be left out where there is `acme`, whose certificate stands behind these.
+    #[serde(default, deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub certificates: Vec<ServerCertificate>,
+    /// A certificate that the door orders and renews itself.
+    pub acme: Option<Acme>,
     /// The oldest version of TLS that is spoken: `"1.2"` or `"1.3"`.
     #[serde(default)]
     pub min_version: TlsVersion,
@@ -169,7 +173,6 @@ mod tests {
         let with = |more: &str| format!("{{certificates: [{{cert: /a, key: /b}}], {more}}}");
         for (tls, words) in [
             ("".into(), "nothing stands behind this key"),
-            ("{}".into(), "`certificates` is missing"),
             ("{certificates: []}".into(), "needs at least one certificate"),
             ("{certificates: [{cert: /a}]}".into(), "`key` is missing"),
             ("{certificates: [{cert: /a, key: \"-----BEGIN X\"}]}".into(), "put the text into a file"),

@@ -15,6 +15,14 @@ use super::super::decode::PATH;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilePath(PathBuf);
 
+impl FilePath {
+    /// What is called so in the folder at this path.
+    #[must_use]
+    pub fn join(&self, name: impl AsRef<Path>) -> Self {
+        Self(self.0.join(name))
+    }
+}
+
 impl AsRef<Path> for FilePath {
     fn as_ref(&self) -> &Path {
         &self.0

@@ -16,6 +16,11 @@ use super::{FilePath, SecretText};
 pub struct PrivateKey(SecretText);
 
 impl PrivateKey {
+    /// One that stands in a file.
+    pub fn in_file(path: FilePath) -> Self {
+        Self(SecretText::File(path.into()))
+    }
+
     /// Where it is: never a literal text.
     pub fn secret(&self) -> &SecretText {
         &self.0

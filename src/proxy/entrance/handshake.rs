@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::arrival::Secured;
 use super::super::turned_away::TurnedAway;
-use super::unwrap;
+use super::{question, unwrap};
+use crate::acme::Acme;
 use crate::tls::{ClientIdentity, Tls};
 
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, 5.1).
@@ -24,11 +25,15 @@ pub(super) struct Secure {
     pub(super) is_http2: bool,
 }
 
-/// Makes a TLS connection of one that was accepted.
+/// Makes a TLS connection of one that was accepted; `None` if it was no client's, but a CA's that has its answer.
 ///
 /// # Errors
 /// Why none came about. The client was told by an alert, or, if it spoke HTTP in the clear, by a page.
-pub(super) async fn secure(stream: Stream, tls: &Tls) -> Result<Secure, (TurnedAway, Option<String>)> {
+pub(super) async fn secure(
+    stream: Stream,
+    tls: &Tls,
+    acme: Option<&Acme>,
+) -> Result<Option<Secure>, (TurnedAway, Option<String>)> {
     let failed = |why: String| (TurnedAway::TlsHandshakeFailed, Some(why));
     let mut stream = unwrap(stream).ok_or_else(|| failed("the connection is of a kind that takes no TLS".into()))?;
     let first = stream.read_u8().await.map_err(|e| failed(e.to_string()))?;
@@ -37,6 +42,13 @@ pub(super) async fn secure(stream: Stream, tls: &Tls) -> Result<Secure, (TurnedA
         return Err((TurnedAway::TlsNotSpoken, None));
     }
     stream.rewind(&[first]);
+    if let Some(acme) = acme.filter(|acme| acme.answers().expects_handshake()) {
+        let question = question::read(&mut stream, acme.answers()).await.map_err(|e| failed(e.to_string()))?;
+        if let Some(answer) = question {
+            question::answer(*stream, answer).await.map_err(failed)?;
+            return Ok(None);
+        }
+    }
     let stream = Acceptor::from_server_config(tls.config()).tls_handshake(*stream).await;
     let stream = stream.map_err(|e| failed(innermost(&e)))?;
     let shown = stream.get_ssl();
@@ -49,7 +61,7 @@ pub(super) async fn secure(stream: Stream, tls: &Tls) -> Result<Secure, (TurnedA
         client: client.map(Arc::new),
     };
     let is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-    Ok(Secure { secured: Arc::new(secured), is_http2, stream: Box::new(stream) })
+    Ok(Some(Secure { secured: Arc::new(secured), is_http2, stream: Box::new(stream) }))
 }
 
 /// What a browser shows of a plain `http://` URL with the port of `https://`, as nginx has it.
@@ -65,7 +77,7 @@ async fn say_that_it_is_tls(stream: &mut L4Stream, first: u8) {
 }
 
 /// The words of the error that all others were made of.
-fn innermost(error: &pingora::Error) -> String {
+pub(super) fn innermost(error: &pingora::Error) -> String {
     let mut innermost: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(below) = innermost.and_then(std::error::Error::source) {
         innermost = Some(below);

@@ -28,6 +28,7 @@ pub mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod logged;
+pub mod pebble;
 mod peer;
 pub mod pki;
 pub mod redis;

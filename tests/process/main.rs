@@ -8,6 +8,6 @@ mod compress;
 mod door;
 mod life;
 mod memory;
-mod slow;
 #[path = "../it/support/pki.rs"]
 mod pki;
+mod slow;

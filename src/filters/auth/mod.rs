@@ -6,11 +6,12 @@
 //!     jwt: {issuer: https://id.example.com, audience: api, jwks: https://id.example.com/jwks.json}
 //! ```
 //!
-//! The ways are asked in the order `jwt`, `api_key`, `basic`, `client_cert`, `forward`, and the first that knows who asks decides.
-//! A credential that is there and no good is refused at once with a 401, whatever the other ways would say: a forged
-//! token must not be worth more than none. One that cannot be judged, since keys were never fetched or a service is
-//! down, is a 503. A request without any credential gets a 401 with the challenges of all ways that have one (RFC 9110, 11.6.1).
-//! Neither says more than that; why stands in the log, as a cause such as `auth_expired` and as a reason.
+//! The ways are asked in the order `jwt`, `api_key`, `basic`, `client_cert`, `forward`, and the first that knows who
+//! asks decides. A credential that is there and no good is refused at once with a 401, whatever the other ways would
+//! say: a forged token must not be worth more than none. One that cannot be judged, since keys were never fetched or a
+//! service is down, is a 503. A request without any credential gets a 401 with the challenges of all ways that have one
+//! (RFC 9110, 11.6.1). Neither says more than that; why stands in the log, as a cause such as `auth_expired` and as a
+//! reason.
 //!
 //! Who asks is there for the filters `require`, `rate_limit` and `headers` (`{identity.sub}`), and in the log. With
 //! `hide: true` a way removes its credential before the request goes on, whichever way it was that knew who asks.

@@ -116,6 +116,10 @@ mod tests {
         let readme = fs::read_to_string(&path).unwrap();
         let (before, rest) = readme.split_once(BEGIN).expect("the table's beginning");
         let (found, after) = rest.split_once(END).expect("the table's end");
+        if found == table() {
+            return;
+        }
+        // The README's other table is written by another test.
         if std::env::var_os("ONEDOOR_WRITE_DOCS").is_some() {
             fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
         } else {

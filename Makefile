@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test lint bench soak slow fuzz setup release
+.PHONY: demo test lint bench bench-tls soak slow fuzz setup release
 
 demo: setup
 	$(CARGO) run --release --quiet -- demo
@@ -23,6 +23,17 @@ release: setup
 # Instruction by instruction: what the pieces cost (criterion).
 bench: setup
 	$(CARGO) bench
+
+# What TLS costs the release build as a process: handshakes, requests, idle connections.
+bench-tls: release
+	@for tool in openssl:openssl wrk:wrk h2load:nghttp2-client python3:python3; do \
+	  command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+	bench/tls.py
 
 # The long form of what runs short in `make test`: 200,000 random pairs of configuration and request, 40,000 WebSockets.
 soak: setup

@@ -5,7 +5,7 @@
 //! not checked, of `*` beside credentials, of keys by plain HTTP or private keys in the file: the file is refused for them.
 //! Filters speak for themselves, by [`Env::concern`](crate::filter::Env::concern).
 //!
-//! A check is a file and a line in [`CHECKS`]. Each finding has a code that never changes, for people to search for.
+//! A check is a file and a line in `CHECKS`. Each finding has a code that never changes, for people to search for.
 
 mod concerns;
 mod fails_open;

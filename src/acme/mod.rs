@@ -134,7 +134,7 @@ impl Acme {
     /// What the CA asks must be answered from now on. Must be called within a tokio runtime.
     pub fn start(self: &Arc<Self>) {
         let mut task = self.task.lock();
-        if task.is_none() {
+        if task.as_ref().is_none_or(AbortHandle::is_finished) {
             *task = Some(tokio::spawn(renewal::run(Arc::downgrade(self))).abort_handle());
         }
     }

@@ -35,21 +35,21 @@ pub(super) async fn run(acme: Weak<Acme>) {
     let mut is_first = true;
     loop {
         let Some(this) = acme.upgrade() else { return };
-        let next = this.step(is_first).await;
+        let (next, has_tried) = this.step(is_first).await;
         drop(this);
-        is_first = false;
+        is_first &= !has_tried;
         let pause = next.duration_since(SystemTime::now()).unwrap_or_default();
         tokio::time::sleep(pause.clamp(Duration::from_secs(1), LOOK_ANYWAY)).await;
     }
 }
 
 impl Acme {
-    /// Does what is due; when to look again.
-    async fn step(&self, is_first: bool) -> SystemTime {
+    /// Does what is due; when to look again, and whether anything was tried.
+    async fn step(&self, is_first: bool) -> (SystemTime, bool) {
         let held = self.held().await;
         if let Some(next) = held.map(|held| self.due(held)).filter(|due| SystemTime::now() < *due) {
             self.note(held, next, None);
-            return next;
+            return (next, false);
         }
         if is_first && held.is_none() {
             log::info!("{self}: there is no certificate yet; until there is one, handshakes for these names fail");
@@ -61,20 +61,20 @@ impl Acme {
                 log::info!("{self}: there is a new certificate, good until {end}; the next is ordered at {renewal}");
                 self.state.send_modify(|state| state.orders += 1);
                 self.note(Some(held), next, None);
-                next
+                (next, true)
             }
             Ok(Attempt::NotDue(held)) => {
                 let next = self.due(held);
                 self.note(Some(held), next, None);
-                next
+                (next, false)
             }
             Ok(Attempt::Later(failed, next)) => {
                 let (when, why) = (format_rfc3339_seconds(next), &failed.why);
                 log::info!("{self}: the latest order failed, the next is tried at {when}: {why}");
                 self.note(held, next, Some(failed.why));
-                next
+                (next, false)
             }
-            Err(failure) => self.put_off(held, failure).await,
+            Err(failure) => (self.put_off(held, failure).await, true),
         }
     }
 
@@ -109,12 +109,18 @@ impl Acme {
         if let Some(held) = self.held().await.filter(|held| now < self.due(*held)) {
             return Ok(Attempt::NotDue(held));
         }
-        if let Some(failed) = self.at_disk(|store| Ok(store.failed())).await?.filter(|failed| failed.at() <= now) {
+        let before = self.at_disk(|store| Ok(store.failed())).await?;
+        let failures = before.as_ref().map_or(0, |failed| failed.failures).saturating_add(1);
+        if let Some(failed) = before.filter(|failed| failed.at() <= now) {
             let next = if is_first { failed.next().min(failed.at() + AFTER_A_START) } else { failed.next() };
             if now < next {
                 return Ok(Attempt::Later(failed, next));
             }
         }
+        // A store that takes no record would take no certificate either, and a door that dies within an order would
+        // order again and again: so nothing is asked for before it is written down that it was.
+        let begun = Failed::begun(failures, now, Failure::new(Kind::Refused, "").next(failures, now));
+        self.at_disk(move |store| store.keep_failed(&begun)).await?;
         log::info!("{self}: a certificate is ordered from {}", self.settings.directory());
         let pem = tokio::time::timeout(LONGEST_ORDER, self.order()).await;
         let late = |_| Failure::new(Kind::Unavailable, format!("the order did not end within {LONGEST_ORDER:?}"));
@@ -134,7 +140,7 @@ impl Acme {
     async fn put_off(&self, held: Option<Held>, failure: Failure) -> SystemTime {
         let now = SystemTime::now();
         let before = self.at_disk(|store| Ok(store.failed())).await.ok().flatten();
-        let failures = before.map_or(0, |failed| failed.failures).saturating_add(1);
+        let failures = before.map_or(1, |failed| failed.next_count());
         let next = failure.next(failures, now);
         let until = match held {
             Some(held) if now < held.not_after => "the one before stays in use",

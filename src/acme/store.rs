@@ -38,6 +38,9 @@ pub(super) struct Failed {
     /// In seconds since 1970, as the next.
     at: u64,
     next: u64,
+    /// Whether this was written before the order's end, and would count twice with it.
+    #[serde(default)]
+    is_open: bool,
 }
 
 /// How often a lock is asked for that somebody holds.
@@ -170,7 +173,17 @@ impl Store {
 
 impl Failed {
     pub fn new(failures: u32, why: String, at: SystemTime, next: SystemTime) -> Self {
-        Self { failures, why, at: seconds(at), next: seconds(next) }
+        Self { failures, why, at: seconds(at), next: seconds(next), is_open: false }
+    }
+
+    /// What stands there while an order is under way, should nobody be left to write how it ends.
+    pub fn begun(failures: u32, at: SystemTime, next: SystemTime) -> Self {
+        Self { is_open: true, ..Self::new(failures, "the order before was begun and did not end".into(), at, next) }
+    }
+
+    /// How many in a row there are with one that fails now.
+    pub fn next_count(&self) -> u32 {
+        self.failures.saturating_add(u32::from(!self.is_open))
     }
 
     pub fn at(&self) -> SystemTime {

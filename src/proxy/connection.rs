@@ -193,9 +193,9 @@ impl Connection {
         self.requests.load(Relaxed) >= self.limits().requests_per_connection.0
     }
 
-    /// Asks it to end.
+    /// Asks it to end. What was asked before stands, if that is more.
     pub(super) fn ask(&self, ending: Ending) {
-        self.asked.store(ending as u8, Release);
+        self.asked.fetch_max(ending as u8, Release);
         self.task.wake();
     }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::connection::{Connection, Ending};
+use super::live_listener::LiveListener;
 use crate::config::Prefixes;
 
 /// The connections that are open, over all listeners of a door.
@@ -55,6 +56,15 @@ impl Open {
         state.asked = ending;
         for connection in state.connections.values() {
             connection.ask(ending);
+        }
+    }
+
+    /// Asks this of the connections of a listener that leaves.
+    pub fn ask_of(&self, listener: &LiveListener, ending: Ending) {
+        for connection in self.state.lock().connections.values() {
+            if std::ptr::eq(connection.live_listener(), listener) {
+                connection.ask(ending);
+            }
         }
     }
 

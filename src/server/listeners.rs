@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::accepting::Accepting;
 use super::socket::{Bound, BoundAddress};
 use crate::config::{Config, ListenAddress, Name, Problem};
-use crate::proxy::{Guard, LiveListener, TurnedAway};
+use crate::proxy::{Ending, Guard, LiveListener, Open, TurnedAway};
 use crate::snapshot::Snapshot;
 
 /// The listeners that run, by name.
@@ -86,7 +86,7 @@ impl Listeners {
     }
 
     /// Gives those that stay their new settings, which hold from this snapshot on. To be called before that is served.
-    pub(super) fn settle(&mut self, plan: &Plan, snapshot: &Snapshot) {
+    pub(super) fn settle(&mut self, plan: &Plan, snapshot: &Snapshot, open: &Open) {
         let mut before = std::mem::take(&mut self.running);
         for (name, old) in &plan.stay {
             let Some(running) = before.remove(old) else { continue };
@@ -98,8 +98,9 @@ impl Listeners {
             }
             self.running.insert(name.clone(), running);
         }
-        // What is left goes; nobody who could connect is lost on the way.
+        // What is left goes; nobody who could connect is lost on the way, and who has connected gets one more answer.
         for running in before.into_values() {
+            open.ask_of(&running.live, Ending::AfterAnswer);
             self.leaving.spawn(running.accepting.stop());
         }
     }

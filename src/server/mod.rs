@@ -151,7 +151,7 @@ impl Server {
         // What became of endpoints since it was compiled is known to them, and not yet to who picks.
         snapshot.upstreams().for_each(|upstream| upstream.refresh(Instant::now().into_std()));
         // Each exchange has the listeners of its own generation, so those of the next are known before it is served.
-        self.listeners.settle(&plan, &snapshot);
+        self.listeners.settle(&plan, &snapshot, &self.open);
         self.gateway.swap(snapshot.clone());
         if let Some(log) = log {
             self.gateway.access_log().store(log.map(Arc::new));
@@ -202,6 +202,13 @@ impl Server {
     pub async fn drain(&mut self) -> usize {
         let limit = self.gateway.snapshot().config().process.drain.0;
         let end = Instant::now() + limit;
+        // What a CA asks on the way could not be answered any more.
+        self.gateway
+            .snapshot()
+            .listeners()
+            .iter()
+            .filter_map(|listener| listener.acme.as_ref())
+            .for_each(|acme| acme.stop());
         self.open.ask(Ending::AfterAnswer);
         log::info!("draining: {} connections are open", self.open.count());
         self.listeners.stop().await;

@@ -115,18 +115,22 @@ impl Socket {
     pub(super) fn accept_waiting(&self) -> io::Result<Option<Stream>> {
         loop {
             let accepted = match &self.listener {
-                Listener::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
+                Listener::Tcp(listener) => listener.accept().and_then(|(stream, peer)| {
                     stream.set_nonblocking(true)?;
-                    tokio::net::TcpStream::from_std(stream).map(Stream::from)
+                    tokio::net::TcpStream::from_std(stream).map(|stream| (Stream::from(stream), Some(peer)))
                 }),
                 Listener::Unix(listener) => listener.accept().and_then(|(stream, _)| {
                     stream.set_nonblocking(true)?;
-                    tokio::net::UnixStream::from_std(stream).map(Stream::from)
+                    tokio::net::UnixStream::from_std(stream).map(|stream| (Stream::from(stream), None))
                 }),
             };
             match accepted {
-                Ok(mut stream) => {
+                Ok((mut stream, peer)) => {
                     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+                    if let Some(peer) = peer {
+                        // Of a connection that was reset meanwhile nobody could tell any more.
+                        digest.peer_addr.set(Some(peer.into())).ok();
+                    }
                     stream.set_socket_digest(digest);
                     return Ok(Some(stream));
                 }

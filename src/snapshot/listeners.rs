@@ -88,6 +88,7 @@ pub(super) fn compile(config: &Config, previous: Option<&Snapshot>, problems: &m
     for (name, settings) in &config.listeners {
         refuse_beyond_reading(name, &settings.limits, config, problems);
         refuse_a_circle(name, settings, config, problems);
+        refuse_vain_proxies(name, settings, config, problems);
         let before = previous.and_then(|previous| previous.listener(name.as_str()));
         let tls = tls(name, settings, before.and_then(|before| before.tls.as_ref()), config, problems);
         let known = listeners.iter().chain(previous.into_iter().flat_map(Snapshot::listeners));
@@ -156,6 +157,20 @@ fn tell(name: &Name, remarks: &[Remark], config: &Config, problems: &mut Vec<Pro
 fn path<'a>(name: &'a Name, remark: &'a Remark) -> Vec<&'a str> {
     let above = ["listeners", name.as_ref(), "tls"];
     above.into_iter().chain(remark.at.iter().map(String::as_str)).collect()
+}
+
+/// Networks have no connections to a Unix socket, and processes of this machine none to a port by a Unix socket.
+fn refuse_vain_proxies(name: &Name, settings: &config::Listener, config: &Config, problems: &mut Vec<Problem>) {
+    let is_unix = matches!(settings.address, ListenAddress::Unix(_));
+    let is_vain = |network: &Network| matches!(network, Network::Unix) != is_unix;
+    for at in settings.proxy_protocol.iter().enumerate().filter(|(_, network)| is_vain(network)).map(|(at, _)| at) {
+        let path = ["listeners", name.as_ref(), "proxy_protocol", &at.to_string()];
+        let message = match is_unix {
+            true => "nobody comes to a Unix socket from a network; write `unix`",
+            false => "nobody comes to this address through a Unix socket; write networks, such as `10.0.0.0/8`",
+        };
+        problems.push(config.source.problem(&path, message));
+    }
 }
 
 /// A listener with TLS that sends its clients to `https` sends them round and round.

@@ -39,7 +39,7 @@ impl Tls {
     pub(super) fn refresh(&self, now: SystemTime) {
         let current = self.current.load_full();
         let Findings { material, mut problems, warnings } =
-            Material::read(&self.settings, Some(&current.material), now);
+            Material::read(&self.settings, Some(&current.material), None, now);
         let mut has_swapped = false;
         if let Some(material) = material.filter(|material| *material != current.material) {
             match Loaded::new(&self.settings, self.http2, material, Some(&current)) {

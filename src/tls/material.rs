@@ -34,7 +34,14 @@ pub(super) type Read<T> = Result<(T, Vec<Remark>), Vec<Remark>>;
 impl Material {
     /// Reads and checks everything. What can't be used is left as it was `before`, each certificate by itself: one that
     /// is broken must not keep the others from being renewed.
-    pub fn read(settings: &ListenerTls, before: Option<&Self>, now: SystemTime) -> Findings {
+    ///
+    /// `ordered` is what the door has ordered for other settings; it stands in until there is one for these.
+    pub fn read(
+        settings: &ListenerTls,
+        before: Option<&Self>,
+        ordered: Option<&Arc<Served>>,
+        now: SystemTime,
+    ) -> Findings {
         let mut findings = Findings { material: None, problems: Vec::new(), warnings: Vec::new() };
         let mut certificates = Vec::new();
         for (index, of) in settings.certificates.iter().enumerate() {
@@ -47,15 +54,16 @@ impl Material {
             findings.take(Clients::read(of, now), old, &["client_auth"])
         });
         let is_whole = certificates.len() == settings.certificates.len() && !matches!(clients, Some(None));
-        let ordered = settings.acme.as_ref().map_or(&[][..], |acme| &acme.domains);
+        let domains = settings.acme.as_ref().map_or(&[][..], |acme| &acme.domains);
         findings.warnings.extend(warn_of_names(&certificates));
-        findings.warnings.extend(warn_of_ordered(&certificates, ordered));
+        findings.warnings.extend(warn_of_ordered(&certificates, domains));
         if let Some(acme) = &settings.acme {
-            let old = before.and_then(|before| before.certificates.get(settings.certificates.len()));
+            let own = before.and_then(|before| before.certificates.get(settings.certificates.len()));
+            let old = own.or(ordered).filter(|old| now < old.not_after);
             certificates.extend(findings.take_ordered(acme, old, now));
         }
         findings.material =
-            is_whole.then(|| Self { certificates, ordered: ordered.to_vec(), clients: clients.flatten() });
+            is_whole.then(|| Self { certificates, ordered: domains.to_vec(), clients: clients.flatten() });
         findings
     }
 

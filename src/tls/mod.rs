@@ -44,6 +44,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::config::{ListenerTls, TlsVersion};
+use certificate::Served;
 pub use identity::{ClientIdentity, Unidentified};
 use material::{Findings, Material};
 pub use remark::Remark;
@@ -119,9 +120,10 @@ impl Tls {
                            door order one by `acme`";
             return Err(vec![Remark::new([], message)]);
         }
-        let Findings { material, problems, warnings } = Material::read(settings, None, now);
-        let Some(material) = material.filter(|_| problems.is_empty()) else { return Err(problems) };
         let before = previous.map(|previous| previous.current.load_full());
+        let ordered = previous.zip(before.as_deref()).and_then(|(previous, before)| previous.ordered(before));
+        let Findings { material, problems, warnings } = Material::read(settings, None, ordered, now);
+        let Some(material) = material.filter(|_| problems.is_empty()) else { return Err(problems) };
         let is_same = |previous: &&Arc<Self>| previous.is_of(listener, settings, http2);
         if let (Some(same), Some(before)) = (previous.filter(is_same), &before)
             && before.material == material
@@ -141,6 +143,12 @@ impl Tls {
             task: Mutex::default(),
         };
         Ok((Arc::new(tls), warnings))
+    }
+
+    /// The certificate that the door has ordered itself. It serves until there is another one, whatever is asked for now.
+    fn ordered<'a>(&self, loaded: &'a Loaded) -> Option<&'a Arc<Served>> {
+        self.settings.acme.as_ref()?;
+        loaded.material.certificates.get(self.settings.certificates.len())
     }
 
     fn is_of(&self, listener: &str, settings: &ListenerTls, http2: bool) -> bool {

@@ -128,7 +128,11 @@ impl Guard {
             Ended::Whole(reusable) => {
                 drop(exchange);
                 match (reusable, connection.refused()) {
-                    (Some(reusable), None) => return Some(reusable),
+                    (Some(reusable), None) => {
+                        // What was handed back is of an exchange that is over, and no concern of the next.
+                        drop(connection.take_back());
+                        return Some(reusable);
+                    }
                     (_, Some(status)) => {
                         self.refuse(connection, status).await;
                         return None;
@@ -279,8 +283,8 @@ impl Why {
     pub(super) fn fault(self, connection: &Connection) -> Option<Fault> {
         let phase = connection.phase();
         match self {
-            Self::Panicked(said) => Some(Fault::Internal(format!("panicked: {said}"))),
             _ if connection.is_logged() => None,
+            Self::Panicked(said) => Some(Fault::Internal(format!("panicked: {said}"))),
             Self::Asked | Self::Expired if phase == Phase::Idle => None,
             Self::Asked => Some(Fault::Shutdown),
             Self::Lost(why) => Some(Fault::Client(why)),

@@ -15,6 +15,7 @@ use super::fault::Fault;
 use super::http2::stream_of;
 use super::stream::GuardStream;
 use super::trip::Trip;
+use crate::head::grpc::Dialect;
 
 /// What is known of the connection, or stream of HTTP/2, that a request has come by.
 pub(super) fn connection_of(session: &Session) -> Option<Arc<Connection>> {
@@ -37,6 +38,18 @@ pub(super) fn bound_session(session: &mut Session, trip: &Trip) {
     let silence = Some(connection.limits().body_timeout.0);
     session.set_read_timeout(silence);
     session.set_write_timeout(silence);
+}
+
+/// Lets a gRPC call that goes on be as silent as its upstream may be: its client sends when it has something to say, and
+/// many servers answer nothing before that.
+pub(super) fn let_calls_run(session: &mut Session, trip: &Trip) {
+    if trip.asked.grpc != Some(Dialect::Native) {
+        return;
+    }
+    if let (Some(connection), Some(onward)) = (trip.connection(), trip.onward.as_ref()) {
+        connection.pace.end();
+        session.set_read_timeout(onward.upstream.settings().timeouts.idle.after());
+    }
 }
 
 /// Refuses a body that comes too slowly, when a piece of it has come.

@@ -82,7 +82,9 @@ pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{ask_for_trailers, change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{bound_session, can_drain, connection_of, go_ahead, incoming, must_close, refuse_slow_body};
+use intake::{
+    bound_session, can_drain, connection_of, go_ahead, incoming, let_calls_run, must_close, refuse_slow_body,
+};
 pub use live_listener::LiveListener;
 use mirror::{Mirrors, go_on_with_copy};
 pub use open::Open;
@@ -214,11 +216,13 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<()> {
-        if let Some(connection) = connection_of(session) {
-            connection.begin_exchange();
-            trip.listener = Some(connection.listener(trip.snapshot.generation()));
-            trip.set_connection(connection);
-        }
+        let Some(connection) = connection_of(session) else {
+            // Everything that bounds an exchange, and says whose it is, hangs on it.
+            return Error::e_explain(ErrorType::InternalError, "a session that the guard does not know");
+        };
+        connection.begin_exchange();
+        trip.listener = Some(connection.listener(trip.snapshot.generation()));
+        trip.set_connection(connection);
         bound_session(session, trip);
         session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         if session.req_header().version == Version::HTTP_10
@@ -232,7 +236,10 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, trip: &mut Trip) -> pingora::Result<bool> {
         let reply = match self.decide(session, trip).await {
-            Decision::Forward => return Ok(false),
+            Decision::Forward => {
+                let_calls_run(session, trip);
+                return Ok(false);
+            }
             Decision::Reply(reply) => reply,
             Decision::Refuse(fault) => {
                 if must_close(&fault) {

@@ -31,6 +31,14 @@ struct Secured {
 /// allow at least 100.
 const STREAMS: usize = 100;
 
+/// How much of a response over HTTP/2 is taken that its client has not read.
+const STREAM_WINDOW: u32 = 512 << 10;
+
+/// More than all streams of a connection can hold together: however many clients don't read, the others go on. Pingora's
+/// default is 8 MiB for a stream and for a connection alike, so that one client could stop all.
+#[allow(clippy::cast_possible_truncation, reason = "a hundred or so")]
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS as u32 + 1);
+
 /// How often an HTTP/2 connection is asked whether it is alive; without an answer within 5 s it is given up. gRPC's
 /// servers end connections that ask more often than each 5 minutes.
 const PING: Duration = Duration::from_secs(5 * 60 + 1);
@@ -79,6 +87,8 @@ impl Transport {
             (Protocol::Auto, None) | (Protocol::Http1, _) => ALPN::H1,
         };
         peer.options.max_h2_streams = STREAMS;
+        peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
         peer.options.h2_ping_interval = Some(PING);
         peer.options.tcp_keepalive = Some(keepalive(idle));
         peer.group_key = self.group_key(upstream);

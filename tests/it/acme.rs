@@ -319,6 +319,18 @@ async fn a_reload_goes_on_with_the_order_that_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_certificate_serves_on_while_one_for_other_domains_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Port::refusing();
+    let old = plant(folder.path(), &nowhere(&ca));
+    let text = yaml(folder.path(), &nowhere(&ca), "");
+    let mut door = Gateway::start(&text).await;
+    door.reload(&text.replace("[api.test, www.test]", "[api.test, more.test]")).await.unwrap();
+    assert_eq!(shown(&door, "api.test").await.unwrap().serial, old.serial);
+    assert!(shown(&door, "more.test").await.is_err());
+}
+
+#[tokio::test]
 async fn what_cannot_be_ordered_is_refused_when_the_file_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let listener = |tls: &str, more: &str| {

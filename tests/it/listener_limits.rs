@@ -295,7 +295,8 @@ async fn a_listener_that_is_renamed_keeps_its_connections_and_counts_and_one_tha
     assert!(is_refused(door.client()).await, "the first still counts");
     // Another address on the same port is another listener; so the old one goes.
     door.reload(&file("second", "").replace("127.0.0.1:0", "127.0.0.2:0")).await.unwrap();
-    assert_eq!(kept.send(door.get("/")).await.text(), "good");
+    let last = kept.send(door.get("/")).await;
+    assert_eq!((last.text(), last.header("connection")), ("good", Some("close")));
     let client = door.client_of("second");
     assert_eq!(client.get("/").send().await.text(), "good");
 }

@@ -41,6 +41,7 @@ mod smuggling;
 mod streaming;
 mod tls;
 mod to_https;
+mod upstream_http2;
 mod upstream_tls;
 mod upstreams;
 mod websockets;

@@ -30,6 +30,21 @@ async fn connect(door: &Gateway, header: &[u8]) -> Connection {
 const FROM_HERE: &str = "proxy_protocol: [127.0.0.0/8]";
 
 #[tokio::test]
+async fn what_no_connection_can_come_from_is_refused_in_the_list() {
+    for (address, list, words) in [
+        ("127.0.0.1:0", "[10.0.0.0/8, unix]", "proxy_protocol[1]: nobody comes to this address through a Unix socket"),
+        ("unix:/tmp/nobody.sock", "[10.0.0.0/8]", "proxy_protocol[0]: nobody comes to a Unix socket from a network"),
+    ] {
+        let yaml = format!(
+            "listeners: {{web: {{address: \"{address}\", proxy_protocol: {list}}}}}\n\
+             routes: {{all: {{path: /, respond: {{body: good}}}}}}"
+        );
+        let told = Gateway::refused(&yaml).await.join("\n");
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_load_balancer_says_who_the_client_is() {
     let api = api().await;
     let door = door(FROM_HERE, &api, "").await;

@@ -2,17 +2,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::connectors::L4Connect;
-use pingora::protocols::l4::ext::{connect, connect_uds};
-use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::dial::Dial;
 use crate::config::ProxyVersion;
 use crate::proxy_protocol::{Addresses, write};
 
@@ -28,7 +23,7 @@ impl Announce {
     /// Has a peer's connections say it.
     pub(super) fn on(self, peer: &mut HttpPeer) {
         let within = peer.options.connection_timeout;
-        peer.options.custom_l4 = Some(Arc::new(Connector { announce: self, within }));
+        peer.options.custom_l4 = Some(Arc::new(Dial { announce: Some(self), within }));
     }
 
     /// The same, on connections of which nobody else gets one: what they began with would be wrong for others. A client
@@ -48,40 +43,5 @@ impl Announce {
         let header = write(self.version, self.addresses).map_err(failed)?;
         to.write_all(&header).await.map_err(failed)?;
         to.flush().await.map_err(failed)
-    }
-}
-
-/// Makes the connection as Pingora would.
-#[derive(Debug)]
-struct Connector {
-    announce: Announce,
-    /// For the connection and the header.
-    within: Option<Duration>,
-}
-
-impl Connector {
-    async fn begin(&self, address: &SocketAddr) -> pingora::Result<Stream> {
-        let mut stream = match address {
-            SocketAddr::Inet(address) => Stream::from(connect(address, None).await?),
-            SocketAddr::Unix(address) => {
-                let path = address.as_pathname();
-                let path =
-                    path.ok_or_else(|| Error::explain(ErrorType::SocketError, "a Unix socket without a path"))?;
-                Stream::from(connect_uds(path).await?)
-            }
-        };
-        self.announce.say(&mut stream).await?;
-        Ok(stream)
-    }
-}
-
-#[async_trait]
-impl L4Connect for Connector {
-    async fn connect(&self, address: &SocketAddr) -> pingora::Result<Stream> {
-        let Some(limit) = self.within else { return self.begin(address).await };
-        let connected = tokio::time::timeout(limit, self.begin(address)).await;
-        connected.unwrap_or_else(|_| {
-            Error::e_explain(ErrorType::ConnectTimedout, format!("no connection to {address} in {limit:?}"))
-        })
     }
 }

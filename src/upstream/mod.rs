@@ -41,6 +41,7 @@ mod check;
 mod choice;
 mod client;
 mod clock;
+mod dial;
 mod discover;
 mod ejection;
 mod endpoint;

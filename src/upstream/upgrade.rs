@@ -14,7 +14,7 @@
 //! read a 101 only when it has taken the end of the request.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -26,18 +26,18 @@ use async_trait::async_trait;
 use futures_util::task::AtomicWaker;
 use pingora::connectors::L4Connect;
 use pingora::protocols::ALPN;
-use pingora::protocols::l4::ext::{connect, connect_uds, set_tcp_keepalive};
+use pingora::protocols::l4::ext::set_tcp_keepalive;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Sleep;
 
 use super::announce::Announce;
 use super::backlog::{Backlog, Lane};
+use super::dial::{Dial, Dialled};
 
 /// What holds the answer to one try of a request that asks for an upgrade, and is the tunnel if that is granted.
 #[derive(Debug)]
@@ -76,8 +76,8 @@ impl Upgrade {
         // Pingora's pool knows connections by their socket's number, and takes ours for having none.
         peer.group_key = fastrand::u64(..);
         peer.options.idle_timeout = Some(Duration::ZERO);
-        let within = peer.options.connection_timeout;
-        peer.options.custom_l4 = Some(Arc::new(Connector { upgrade: Arc::clone(&upgrade), announce, within }));
+        let dial = Dial { announce, within: peer.options.connection_timeout };
+        peer.options.custom_l4 = Some(Arc::new(Connector { upgrade: Arc::clone(&upgrade), dial }));
         upgrade
     }
 
@@ -112,31 +112,17 @@ impl Upgrade {
     }
 }
 
-/// Makes the connection as Pingora would.
+/// Makes the connection, and the socket of ours over it.
 #[derive(Debug)]
 struct Connector {
     upgrade: Arc<Upgrade>,
-    announce: Option<Announce>,
-    within: Option<Duration>,
+    dial: Dial,
 }
 
 #[async_trait]
 impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> pingora::Result<Stream> {
-        let connecting = async {
-            let mut raw = Raw::connect(address).await?;
-            if let Some(announce) = self.announce {
-                announce.say(&mut raw.pinned()).await?;
-            }
-            pingora::Result::Ok(raw)
-        };
-        let raw = match self.within {
-            None => connecting.await,
-            Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|elapsed| {
-                Error::because(ErrorType::ConnectTimedout, format!("no connection to {address} in {limit:?}"), elapsed)
-            })?,
-        };
-        let raw = raw.map_err(|e: Box<Error>| match e.etype() {
+        let raw = self.dial.dial(address).await.map_err(|e| match e.etype() {
             ErrorType::SocketError | ErrorType::BindError => Error::because(ErrorType::InternalError, "no socket", e),
             _ => e,
         })?;
@@ -152,48 +138,10 @@ impl L4Connect for Connector {
     }
 }
 
-#[derive(Debug)]
-enum Raw {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-impl Raw {
-    async fn connect(address: &SocketAddr) -> pingora::Result<Self> {
-        match address {
-            SocketAddr::Inet(address) => Ok(Self::Tcp(connect(address, None).await?)),
-            SocketAddr::Unix(address) => {
-                let path = address.as_pathname();
-                let path =
-                    path.ok_or_else(|| Error::explain(ErrorType::SocketError, "a Unix socket without a path"))?;
-                Ok(Self::Unix(connect_uds(path).await?))
-            }
-        }
-    }
-
-    fn socket(&self) -> RawFd {
-        match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
-        }
-    }
-
-    fn pinned(&mut self) -> Pin<&mut dyn Duplex> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Unix(stream) => Pin::new(stream),
-        }
-    }
-}
-
 /// A socket that gives nothing while its [`Upgrade`] says so, and in a tunnel takes whatever is written.
 #[derive(Debug)]
 struct HeldSocket {
-    raw: Raw,
+    raw: Dialled,
     upgrade: Arc<Upgrade>,
     backlog: Backlog,
     /// Why nothing can be written any more, to be told to whoever writes next.
@@ -279,7 +227,7 @@ impl AsyncWrite for HeldSocket {
 
 impl VirtualSocket for HeldSocket {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        let Raw::Tcp(stream) = &self.raw else { return Ok(()) };
+        let Dialled::Tcp(stream) = &self.raw else { return Ok(()) };
         match option {
             VirtualSockOpt::NoDelay => stream.set_nodelay(true),
             VirtualSockOpt::KeepAlive(keepalive) => set_tcp_keepalive(stream, &keepalive).map_err(io::Error::other),

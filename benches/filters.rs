@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use onedoor::config::Config;
-use onedoor::filter::{Client, Edits, Request, Response, Subject};
+use onedoor::filter::{Client, Edits, Identity, Request, Response, Subject};
 use onedoor::head::{Head, Path};
 use onedoor::snapshot::{Snapshot, compile};
 use ring::rand::SystemRandom;
@@ -57,6 +57,15 @@ fn measure(criterion: &mut Criterion, name: &str, filters: &str, back: bool) {
     measure_asks(criterion, name, filters, &Asks { outcome, ..Asks::with([]) }, back);
 }
 
+/// What both ways of an exchange have in common.
+fn subject_of<'a>(
+    client: &'a Client,
+    identity: &'a mut Option<Arc<Identity>>,
+    kept: &'a mut Extensions,
+) -> Subject<'a> {
+    Subject { client, certificate: None, request_id: "0", route: "all", identity, kept }
+}
+
 fn measure_asks(criterion: &mut Criterion, name: &str, filters: &str, asks: &Asks, back: bool) {
     let snapshot = door(filters);
     let chain = &snapshot.routes()[0].chain;
@@ -70,14 +79,7 @@ fn measure_asks(criterion: &mut Criterion, name: &str, filters: &str, asks: &Ask
         let (mut edits, mut bodies, mut kept) = (Edits::default(), Vec::new(), Extensions::new());
         let (mut identity, mut query) = (None, None);
         let head = Head { method: &asks.method, host: "a.test", path: &path, query: None, headers };
-        let subject = Subject {
-            client: &client,
-            certificate: None,
-            request_id: "0",
-            route: "all",
-            identity: &mut identity,
-            kept: &mut kept,
-        };
+        let subject = subject_of(&client, &mut identity, &mut kept);
         let param = |_: &str| None;
         let mut request = Request::new(head, subject, &param, &mut edits, &mut bodies, &mut query);
         let mut entered = 0;
@@ -86,14 +88,7 @@ fn measure_asks(criterion: &mut Criterion, name: &str, filters: &str, asks: &Ask
         assert!(!is_checked || format!("{outcome:?}").starts_with(asks.outcome), "{name}: {outcome:?}");
         if back {
             let (mut edits, mut bodies) = (Edits::default(), Vec::new());
-            let subject = Subject {
-                client: &client,
-                certificate: None,
-                request_id: "0",
-                route: "all",
-                identity: &mut identity,
-                kept: &mut kept,
-            };
+            let subject = subject_of(&client, &mut identity, &mut kept);
             let mut response = Response::new(StatusCode::OK, headers, subject, &mut edits, &asks.method, &mut bodies);
             response.origin = headers.get("origin");
             let done = chain.response(&mut response, entered).now_or_never();

@@ -68,6 +68,8 @@ mod pem;
 mod pki;
 mod proxy;
 mod proxy_protocol;
+#[cfg(test)]
+mod readme;
 pub mod route;
 mod seldom;
 pub mod server;

@@ -38,3 +38,10 @@ pub struct Listener {
     /// TLS with its clients. None: in the clear.
     pub tls: Option<ListenerTls>,
 }
+
+impl Listener {
+    /// Whether HTTP/2 is spoken, said or not.
+    pub fn speaks_http2(&self) -> bool {
+        self.http2.unwrap_or(self.tls.is_some())
+    }
+}

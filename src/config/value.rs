@@ -83,6 +83,7 @@ pub use tls_name::TlsName;
 pub use to_https::ToHttps;
 pub use url::ServiceUrl;
 pub use weight::Weight;
+pub(super) use word::unknown;
 pub use word::{AccessFormat, AccessTarget, LogLevel, Protocol, ProxyVersion, Threads};
 
 /// Reads text and makes a `T` of it.

@@ -94,10 +94,9 @@ causes! {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::fs;
-    use std::path::Path;
 
     use super::*;
+    use crate::readme;
 
     const BEGIN: &str = "<!-- causes: made of src/proxy/cause.rs by ONEDOOR_WRITE_DOCS=1 make test -->\n";
     const END: &str = "<!-- end of causes -->\n";
@@ -112,19 +111,7 @@ mod tests {
 
     #[test]
     fn the_readme_has_every_cause() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        let readme = fs::read_to_string(&path).unwrap();
-        let (before, rest) = readme.split_once(BEGIN).expect("the table's beginning");
-        let (found, after) = rest.split_once(END).expect("the table's end");
-        if found == table() {
-            return;
-        }
-        // The README's other table is written by another test.
-        if std::env::var_os("ONEDOOR_WRITE_DOCS").is_some() {
-            fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
-        } else {
-            assert_eq!(found, table(), "write it anew with ONEDOOR_WRITE_DOCS=1");
-        }
+        readme::has_table(BEGIN, END, &table());
     }
 
     #[test]

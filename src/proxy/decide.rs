@@ -234,8 +234,7 @@ fn to_ca(exchange: &Exchange, incoming: &Incoming<'_>, path: &Path) -> Option<Re
     if incoming.tls.is_some() || !matches!(*incoming.method, Method::GET | Method::HEAD) {
         return None;
     }
-    let mut ordered = exchange.snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref());
-    let answer = ordered.find_map(|acme| acme.answers().to_request(token))?;
+    let answer = exchange.snapshot.acme().find_map(|acme| acme.answers().to_request(token))?;
     let kind = HeaderValue::from_static("application/octet-stream");
     Some(Reply { body: Body::Bytes(kind, answer), ..Reply::status(200) })
 }

@@ -6,7 +6,6 @@ mod preface;
 mod question;
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use super::connection::{Connection, Ending};
 use super::exchange::Peer;
 use super::open::Entered;
 use super::turned_away::TurnedAway;
-use crate::config::Network;
 use crate::proxy_protocol::{self, HeaderProblem};
 use handshake::secure;
 use preface::begins_http2;
@@ -110,7 +108,7 @@ enum HeaderFault {
 async fn said_by_proxy(stream: &mut Stream, connection: &Connection) -> Result<Arrival, HeaderFault> {
     let own = Arrival { peer: connection.accepted_from(), addresses: connection.addresses(), tls: None };
     let settings = connection.settings();
-    if !lists(&settings.proxy_protocol, own.peer) {
+    if !settings.proxy_protocol.iter().any(|network| network.contains(own.peer.ip())) {
         return Ok(own);
     }
     match within(settings.limits.handshake_timeout.0, proxy_protocol::read(stream)).await {
@@ -123,25 +121,13 @@ async fn said_by_proxy(stream: &mut Stream, connection: &Connection) -> Result<A
     }
 }
 
-fn lists(networks: &[Network], peer: Peer) -> bool {
-    networks.iter().any(|network| match (network, peer) {
-        (Network::Inet(network), Peer::Inet(address)) => network.contains(&address.ip().to_canonical()),
-        (Network::Unix, Peer::Unix) => true,
-        _ => false,
-    })
-}
-
 pub(super) fn turn_away(connection: &Connection, reason: TurnedAway, detail: Option<&str>) {
     turn_client_away(connection, connection.peer(), reason, detail);
 }
 
 /// The same before the connection knows whose it is.
 fn turn_client_away(connection: &Connection, peer: Peer, reason: TurnedAway, detail: Option<&str>) {
-    let client: Option<IpAddr> = match peer {
-        Peer::Inet(address) => Some(address.ip().to_canonical()),
-        Peer::Unix => None,
-    };
-    connection.live_listener().turn_away(reason, client, detail);
+    connection.live_listener().turn_away(reason, peer.ip(), detail);
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {

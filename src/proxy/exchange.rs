@@ -1,7 +1,7 @@
 //! One exchange: a request, its response, and all that is known of them on the way.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -338,4 +338,14 @@ pub enum Peer {
     Inet(SocketAddr),
     /// A process on this machine, through a Unix socket.
     Unix,
+}
+
+impl Peer {
+    /// Its address, IPv4 as such also where it came through an IPv6 socket; `None` on a Unix socket.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip().to_canonical()),
+            Self::Unix => None,
+        }
+    }
 }

@@ -41,11 +41,12 @@ const SPOOFABLE_FAMILIES: [&str; 7] =
 /// Who is asking: the other end of the connection, or, if that is a trusted proxy, the last address in what it says
 /// that is not one.
 pub fn client(peer: Peer, is_secured: bool, headers: &HeaderMap, trusted_proxies: &[Network]) -> Client {
+    let trusts = |ip| trusted_proxies.iter().any(|network| network.contains(ip));
     let (address, ip) = match peer {
-        Peer::Inet(address) => (Some(address), Some(address.ip().to_canonical())),
+        Peer::Inet(address) => (Some(address), peer.ip()),
         Peer::Unix => (None, None),
     };
-    let trusted = trusts(trusted_proxies, ip);
+    let trusted = trusts(ip);
     let https = is_said_to_be_https(headers).filter(|_| trusted).unwrap_or(is_secured);
     let mut client = Client { ip, peer: address, trusted, https };
     if trusted {
@@ -53,7 +54,7 @@ pub fn client(peer: Peer, is_secured: bool, headers: &HeaderMap, trusted_proxies
             // What can't be read hides everything before it: believe no further.
             let Some(hop) = hop else { break };
             client.ip = Some(hop);
-            if !trusts(trusted_proxies, Some(hop)) {
+            if !trusts(Some(hop)) {
                 break;
             }
         }
@@ -74,14 +75,6 @@ fn is_said_to_be_https(headers: &HeaderMap) -> Option<bool> {
         key.trim().eq_ignore_ascii_case("proto").then_some(is_https)
     };
     pairs.filter_map(|pair| pair.split_once('=')).find_map(proto)
-}
-
-fn trusts(trusted_proxies: &[Network], ip: Option<IpAddr>) -> bool {
-    trusted_proxies.iter().any(|network| match (network, ip) {
-        (Network::Inet(net), Some(ip)) => net.contains(&ip),
-        (Network::Unix, None) => true,
-        _ => false,
-    })
 }
 
 /// The addresses in `X-Forwarded-For`, or where there is none in `Forwarded`, oldest first; `None` for one that can't

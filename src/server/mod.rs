@@ -31,7 +31,7 @@ use crate::filter::Registry;
 use crate::observe::{AccessLog, Format, Target};
 pub use crate::proxy::TurnedAway;
 use crate::proxy::{Ending, Gateway, Guard, LiveListener, Open};
-use crate::snapshot::{Listener, Snapshot, compile, every_problem};
+use crate::snapshot::{Snapshot, compile, every_problem};
 use crate::tls::Tls;
 use crate::upstream::{Upstream, ca_file};
 pub use files::raise_limit;
@@ -203,12 +203,7 @@ impl Server {
         let limit = self.gateway.snapshot().config().process.drain.0;
         let end = Instant::now() + limit;
         // What a CA asks on the way could not be answered any more.
-        self.gateway
-            .snapshot()
-            .listeners()
-            .iter()
-            .filter_map(|listener| listener.acme.as_ref())
-            .for_each(|acme| acme.stop());
+        self.gateway.snapshot().acme().for_each(|acme| acme.stop());
         self.open.ask(Ending::AfterAnswer);
         log::info!("draining: {} connections are open", self.open.count());
         self.listeners.stop().await;
@@ -250,36 +245,30 @@ pub fn threads(config: &Config) -> usize {
 /// Begins the checks and discoveries of a snapshot that is going to be served, and gives those that have no endpoints
 /// yet a moment to find some.
 async fn begin(snapshot: &Snapshot) {
-    snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref()).for_each(|acme| acme.prepare());
-    snapshot.listeners().iter().filter_map(|listener| listener.tls.as_ref()).for_each(Tls::start);
+    snapshot.acme().for_each(|acme| acme.prepare());
+    snapshot.tls().for_each(Tls::start);
     snapshot.upstreams().for_each(Upstream::start);
     join_all(snapshot.upstreams().map(|upstream| upstream.known())).await;
 }
 
 /// Begins to order and renew certificates, now that what CAs ask is answered.
 fn begin_orders(snapshot: &Snapshot) {
-    snapshot.listeners().iter().filter_map(|listener| listener.acme.as_ref()).for_each(Acme::start);
+    snapshot.acme().for_each(Acme::start);
 }
 
-/// Ends the checks and discoveries of upstreams, the watch over certificates and the orders of some, that the next snapshot has not taken
-/// over as they are: exchanges under way may hold them for hours.
+/// Ends the checks and discoveries of upstreams, the watch over certificates and the orders of some, that the next
+/// snapshot has not taken over as they are: exchanges under way may hold them for hours.
 fn end_replaced(before: &Snapshot, next: &Snapshot) {
     for upstream in before.upstreams() {
         if !next.upstream(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
             upstream.stop();
         }
     }
-    for tls in before.listeners().iter().filter_map(|listener| listener.tls.as_ref()) {
-        let is_kept = |kept: &Arc<Listener>| kept.tls.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, tls));
-        if !next.listeners().iter().any(is_kept) {
-            tls.stop();
-        }
+    for tls in before.tls().filter(|tls| !next.tls().any(|kept| Arc::ptr_eq(kept, tls))) {
+        tls.stop();
     }
-    for acme in before.listeners().iter().filter_map(|listener| listener.acme.as_ref()) {
-        let is_kept = |kept: &Arc<Listener>| kept.acme.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, acme));
-        if !next.listeners().iter().any(is_kept) {
-            acme.stop();
-        }
+    for acme in before.acme().filter(|acme| !next.acme().any(|kept| Arc::ptr_eq(kept, acme))) {
+        acme.stop();
     }
 }
 

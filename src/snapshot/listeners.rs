@@ -55,7 +55,7 @@ impl Listener {
             name: Arc::from(name.as_str()),
             trusted_proxies: settings.trusted_proxies.clone(),
             proxy_protocol: settings.proxy_protocol.clone(),
-            http2: settings.http2.unwrap_or(tls.is_some()),
+            http2: settings.speaks_http2(),
             redirect: settings.redirect,
             limits,
             head,
@@ -107,8 +107,7 @@ fn tls(
     problems: &mut Vec<Problem>,
 ) -> Option<Arc<Tls>> {
     let asked = settings.tls.as_ref()?;
-    let http2 = settings.http2.unwrap_or(true);
-    match Tls::compile(name.as_str(), asked, http2, before, SystemTime::now()) {
+    match Tls::compile(name.as_str(), asked, settings.speaks_http2(), before, SystemTime::now()) {
         Ok((tls, remarks)) => {
             let warnings = remarks.iter().map(|remark| config.source.warning(&path(name, remark), &*remark.message));
             problems.extend(warnings);

@@ -18,9 +18,11 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::acme::Acme;
 use crate::config::{Config, Node, Problem, Severity};
 use crate::filter::{Chain, Link, Registry, States};
 use crate::route::Table;
+use crate::tls::Tls;
 use crate::upstream::{Connector, Upstream};
 use gaps::Gaps;
 pub use listeners::Listener;
@@ -137,6 +139,16 @@ impl Snapshot {
     /// The listeners, in the order of their names.
     pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners
+    }
+
+    /// The TLS of those that have it.
+    pub fn tls(&self) -> impl Iterator<Item = &Arc<Tls>> {
+        self.listeners.iter().filter_map(|listener| listener.tls.as_ref())
+    }
+
+    /// Who orders certificates for them.
+    pub fn acme(&self) -> impl Iterator<Item = &Arc<Acme>> {
+        self.listeners.iter().filter_map(|listener| listener.acme.as_ref())
     }
 
     /// A listener by its name; `None` for one that was taken out of the file while its connections drain.

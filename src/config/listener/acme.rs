@@ -12,7 +12,7 @@ use serde::de::{Deserializer, Error};
 
 use super::tls::ServerCertificate;
 use crate::config::problem::shortened;
-use crate::config::suggest::did_you_mean;
+use crate::config::value::unknown;
 use crate::config::value::{FilePath, PrivateKey, Resolved, SecretText, ServiceUrl, host_name};
 
 /// A certificate that the door orders from a CA and renews, by ACME (RFC 8555).
@@ -229,11 +229,7 @@ impl FromStr for AcmeChallenge {
         match text {
             "http-01" => Ok(Self::Http01),
             "tls-alpn-01" => Ok(Self::TlsAlpn01),
-            _ => {
-                let near = did_you_mean(text, ["http-01", "tls-alpn-01"]);
-                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                Err(format!("`{}` is unknown; allowed: `http-01`, `tls-alpn-01`{hint}", shortened(text, 40)))
-            }
+            _ => Err(unknown(text, &["http-01", "tls-alpn-01"], "")),
         }
     }
 }

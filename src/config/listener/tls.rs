@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error};
 
 use super::Acme;
 use crate::config::problem::shortened;
-use crate::config::suggest::did_you_mean;
+use crate::config::value::unknown;
 use crate::config::value::{FilePath, PrivateKey};
 
 /// TLS with clients. All files are watched: what is renewed is served within a second or two, without a reload, and
@@ -71,11 +71,7 @@ impl FromStr for ClientAuthMode {
         match text {
             "require" => Ok(Self::Require),
             "request" => Ok(Self::Request),
-            _ => {
-                let near = did_you_mean(text, ["require", "request"]);
-                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                Err(format!("`{}` is unknown; allowed: `require`, `request`{hint}", shortened(text, 40)))
-            }
+            _ => Err(unknown(text, &["require", "request"], "")),
         }
     }
 }

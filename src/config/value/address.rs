@@ -200,6 +200,18 @@ pub enum Network {
 /// Peers whose word about the client is believed.
 pub type TrustedPeer = Network;
 
+impl Network {
+    /// Whether a peer is one of it: an address, or `None` for the other end of a Unix socket. An IPv4 address is looked
+    /// for as such, also where it came through an IPv6 socket.
+    pub fn contains(&self, ip: Option<IpAddr>) -> bool {
+        match (self, ip) {
+            (Self::Inet(net), Some(ip)) => net.contains(&ip.to_canonical()),
+            (Self::Unix, None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl FromStr for Network {
     type Err = String;
 

@@ -208,7 +208,7 @@ text_type!(AccessFormat, "`json`, `combined` or a template", {
     "examples": ["json", "combined", "{status} {method} {path} {duration_ms}"],
 });
 
-fn unknown(text: &str, words: &'static [&'static str], or: &str) -> String {
+pub(in crate::config) fn unknown(text: &str, words: &'static [&'static str], or: &str) -> String {
     let hint = did_you_mean(text, words.iter().copied());
     let hint = hint.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();

@@ -4,7 +4,7 @@
 //!
 //! | Pingora's phase | what happens |
 //! |---|---|
-//! | `new_ctx` | one [`Snapshot`] is taken and holds for the whole exchange |
+//! | `new_ctx` | one [`Snapshot`](crate::snapshot::Snapshot) is taken and holds for the whole exchange |
 //! | `early_request_filter` | every timeout of the session is set |
 //! | `request_filter` | head check, canonical path, route, filters: forward or answer |
 //! | `upstream_peer` | the upstream picks an endpoint, again on each try |
@@ -28,6 +28,7 @@ mod evidence;
 mod exchange;
 mod fault;
 mod forwarded;
+mod gateway;
 mod grpc;
 mod guard;
 mod headers;
@@ -52,10 +53,8 @@ mod trip;
 mod try_limit;
 mod turned_away;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Uri, Version};
@@ -66,27 +65,22 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::filter::Reply;
-use crate::observe::AccessLog;
-use crate::snapshot::Snapshot;
 use crate::upstream::Upgrade;
 use closing::{begin_response, begin_tunnel, linger_afterwards};
-use connection::Connection;
 pub use connection::Ending;
 pub use decide::{Decision, Incoming, head, route, run, unrouted};
 use diagnosis::{fault_of, is_of_the_request, witness};
 pub use exchange::{Exchange, Peer};
 use fault::ClientFault;
 pub use fault::Fault;
+pub use gateway::Gateway;
 pub use guard::Guard;
 pub use headers::to_upstream;
 use headers::{ask_for_trailers, change, from_upstream};
 use hooks::{pass_request_hooks, refused_by_hook};
-use intake::{
-    bound_session, can_drain, connection_of, go_ahead, incoming, let_calls_run, must_close, refuse_slow_body,
-};
+use intake::{bound_session, connection_of, go_ahead, let_calls_run, must_close, refuse_slow_body};
 pub use live_listener::LiveListener;
-use mirror::{Mirrors, go_on_with_copy};
+use mirror::go_on_with_copy;
 pub use open::Open;
 use pingora_headers::{RequestHeaders, ResponseHeaders};
 pub use reply::answer;
@@ -97,111 +91,8 @@ use trip::Trip;
 use try_limit::{bound_try, end_try};
 pub use turned_away::TurnedAway;
 
-/// The gateway as Pingora drives it. Clones share everything.
-#[derive(Clone)]
-pub struct Gateway {
-    current: Arc<ArcSwap<Snapshot>>,
-    mirrors: Arc<Mirrors>,
-    access_log: Arc<ArcSwapOption<AccessLog>>,
-}
-
 /// How long the rest of a small body is waited for after the answer, so that the connection can be used again.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-impl Gateway {
-    /// A gateway that serves this snapshot.
-    pub fn new(snapshot: Arc<Snapshot>, access_log: Option<AccessLog>) -> Self {
-        Self {
-            current: Arc::new(ArcSwap::from(snapshot)),
-            mirrors: Arc::new(Mirrors::new()),
-            access_log: Arc::new(ArcSwapOption::from_pointee(access_log)),
-        }
-    }
-
-    /// The snapshot that new exchanges get.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.current.load_full()
-    }
-
-    /// Swaps in another snapshot: exchanges that are under way keep theirs.
-    pub fn swap(&self, snapshot: Arc<Snapshot>) {
-        self.current.store(snapshot);
-    }
-
-    /// Where exchanges are written down.
-    pub fn access_log(&self) -> &ArcSwapOption<AccessLog> {
-        &self.access_log
-    }
-
-    /// Writes an exchange down.
-    fn write_log(&self, exchange: &Exchange) {
-        if let Some(log) = &*self.access_log.load() {
-            let mut detail = None;
-            log.write(&exchange.record(&mut detail));
-        }
-    }
-
-    /// Asks the engine, and sets the exchange's deadline as soon as its route is known.
-    async fn decide(&self, session: &Session, trip: &mut Trip) -> Decision {
-        let Some(incoming) = incoming(session, trip) else {
-            return Decision::Refuse(Fault::Malformed);
-        };
-        if let Err(decision) = route(trip, &incoming) {
-            return unrouted(trip, &incoming, *decision).await;
-        }
-        if let (Some(limit), Some(connection)) = (trip.timeout, trip.connection()) {
-            connection.set_deadline(Some(trip.started + limit));
-        }
-        run(trip, &incoming, None).await
-    }
-
-    /// Sends what a filter answers in the midst of a body, if it is not too late for that.
-    async fn refuse_body(&self, session: &mut Session, reply: Reply, trip: &mut Trip) -> FailToProxy {
-        let status = reply.status.as_u16();
-        let story = reply.reason.clone().unwrap_or_else(|| "a filter refused the body".to_owned());
-        trip.answered.refused = Some((reply.cause.unwrap_or("filter_reply"), story));
-        session.set_keepalive(None);
-        if trip.answered.status.is_none()
-            && let Err(e) = self.reply(session, trip, reply).await
-        {
-            log::debug!("request {}: the answer could not be sent: {e}", trip.request_id);
-        }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
-    }
-
-    /// Begins a copy for the mirror, if the request has one and this is its first try.
-    fn begin_copy(&self, head: &RequestHeader, has_body: bool, trip: &mut Trip) {
-        let (timeout, addresses) = (trip.timeout, trip.connection().and_then(Connection::addresses));
-        let Some(onward) = trip.onward.as_mut() else { return };
-        if let Some(upstream) = onward.mirror.take() {
-            onward.copy = self.mirrors.begin(upstream, head.clone(), has_body, timeout, addresses);
-        }
-    }
-
-    /// Sends a reply of the door's own.
-    async fn reply(&self, session: &mut Session, trip: &mut Trip, reply: Reply) -> pingora::Result<()> {
-        let answer = answer(trip, reply).await;
-        if can_drain(session) {
-            session.set_close_on_response_before_downstream_finish(false);
-        } else if !session.is_body_done() {
-            // The rest of the body is not worth waiting for, and may never come.
-            session.set_keepalive(None);
-            linger_afterwards(trip);
-        }
-        let has_body = answer.has_body(&trip.asked.method) && !answer.body.is_empty();
-        let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
-        for (name, value) in &answer.headers {
-            head.append_header(name.clone(), value.clone())?;
-        }
-        begin_response(session, trip, answer.status);
-        session.write_response_header(Box::new(head), !has_body).await.map_err(|e| e.into_down())?;
-        if has_body {
-            trip.answered.body_bytes += answer.body.len() as u64;
-            session.write_response_body(Some(answer.body), true).await.map_err(|e| e.into_down())?;
-        }
-        Ok(())
-    }
-}
 
 #[async_trait::async_trait]
 impl ProxyHttp for Gateway {
